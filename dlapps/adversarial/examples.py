@@ -14,13 +14,12 @@ from dlapps import check_name
 from dlapps.core.class_scores import (
     Classes,
     Images,
+    check_classes,
     check_input,
-    check_range,
     choose_classes,
     float32_logits,
-    read_logits,
 )
-from dlapps.core.images import round_to_8_bits
+from dlapps.core.images import as_pictures, round_to_8_bits
 from dlapps.core.runtime import make_generator
 
 
@@ -40,11 +39,7 @@ class Goal:
         return -1 if self.targeted else 1
 
     def is_reached(self, logits: Tensor) -> Tensor:
-        """Whether logits (N, K) reach the goal, bool (N,).
-
-        Raises ValueError for classes outside 0 to K - 1.
-        """
-        check_range(self.classes, logits)
+        """Whether logits (N, K) reach the goal, bool (N,)."""
         is_predicted = logits.argmax(1) == self.classes
         return is_predicted if self.targeted else ~is_predicted
 
@@ -65,9 +60,7 @@ def make_goal(
     wanted = targets if targeted else labels
     classes = choose_classes(network, images, wanted)
     if wanted is not None:
-        with torch.no_grad():
-            logits = read_logits(network, images[:1])
-        check_range(classes, logits)
+        check_classes(network, images, classes)
     return Goal(classes, targeted)
 
 
@@ -116,9 +109,21 @@ def score_examples(
     goal: Goal,
     steps: Tensor | int = 0,
 ) -> AdversarialExamples:
-    """Decide which images (N, C, H, W) of your own attack reach the goal."""
+    """Decide which images (N, C, H, W) of your own attack reach the goal.
+
+    steps: how many the attack made for each of them.
+
+    Raises ValueError for images and a goal of other numbers than the clean ones.
+    """
     clean = check_input(network, clean)
-    images = check_input(network, images)
+    images = as_pictures(images)
+    if images.shape != clean.shape or len(goal.classes) != len(clean):
+        raise ValueError(
+            "expected as many images and classes as clean images, of one shape, got "
+            f"{tuple(images.shape)}, {len(goal.classes)} and {tuple(clean.shape)}; "
+            "pass those that the attack began with."
+        )
+    check_classes(network, images, goal.classes)
     return decide_success(network, clean, images, goal, steps)
 
 

@@ -27,6 +27,7 @@ from dlapps.class_visualization.ingredients import (
 )
 from dlapps.core.class_scores import (
     Classes,
+    check_classes,
     check_network,
     expand_classes,
     float32,
@@ -172,6 +173,7 @@ def visualize(
     targets = expand_classes(targets, number, device, names)
     generator = make_generator(seed)
     parameter = _start(settings, initial, size, number, generator).to(device)
+    check_classes(network, _decode(settings, parameter), targets)
     parameter.requires_grad_()
     optimiser = settings.optimiser([parameter], lr=settings.step_size)
     scores = []

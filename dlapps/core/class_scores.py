@@ -133,21 +133,29 @@ def check_range(classes: Tensor, logits: Tensor) -> None:
         )
 
 
-def pick(logits: Tensor, classes: Tensor) -> Tensor:
-    """Return the logit of one class for each image: (N, K), (N,) -> (N,).
+def check_classes(network: nn.Module, images: Tensor, classes: Tensor) -> None:
+    """Raise ValueError for classes that the network does not have.
 
-    Raises ValueError for a class that the network does not have.
+    The network reads the first of the images.
     """
+    with torch.no_grad():
+        logits = read_logits(network, images[:1])
     check_range(classes, logits)
+
+
+def pick(logits: Tensor, classes: Tensor) -> Tensor:
+    """Return the logit of one class for each image: (N, K), (N,) -> (N,)."""
     return logits.gather(1, classes[:, None]).squeeze(1)
 
 
 def ranks(logits: Tensor, classes: Classes) -> Tensor:
     """Return the place (N,) int64 of each image's class among the logits (N, K).
 
-    The highest logit has place 1.
+    The highest logit has place 1. Raises ValueError for a class that has no logit.
     """
-    scores = pick(logits, expand_classes(classes, len(logits), logits.device))
+    classes = expand_classes(classes, len(logits), logits.device)
+    check_range(classes, logits)
+    scores = pick(logits, classes)
     return 1 + (logits > scores[:, None]).sum(1)
 
 

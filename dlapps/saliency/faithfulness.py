@@ -16,6 +16,7 @@ from dlapps import check_counts
 from dlapps.core.class_scores import (
     Classes,
     Images,
+    check_classes,
     check_input,
     choose_classes,
     float32,
@@ -92,6 +93,8 @@ def deletion_insertion(
         )
     places = _rank_pixels(images, maps)
     classes = choose_classes(network, images, targets)
+    if targets is not None:
+        check_classes(network, images, classes)
     with float32(images):
         blurred = gaussian_blur(images, 2 * BLUR + 1, BLUR)
     grey = torch.full_like(images, GREY)

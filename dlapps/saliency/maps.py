@@ -17,6 +17,7 @@ from dlapps.core.class_scores import (
     channels_last,
     check_finite,
     check_input,
+    check_range,
     choose_classes,
     chunk_size,
     float32,
@@ -185,9 +186,15 @@ def _pairs(images: Tensor, classes: Tensor) -> Bar:
 
 def _score_gradient(network: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
     """Return d S_c / d x (N, C, H, W), in the precision that the caller opened."""
-    gradients, logits = pixel_gradient(network, images, classes)
+    gradients, logits = pixel_gradient(network, images, classes, _target_score)
     check_finite(logits)
     return gradients
+
+
+def _target_score(logits: Tensor, classes: Tensor) -> Tensor:
+    """Return the logits (N,) of the classes, once each of them has one."""
+    check_range(classes, logits)
+    return pick(logits, classes)
 
 
 def _feature_gradient(
@@ -212,7 +219,7 @@ def _feature_gradient(
     try:
         with torch.enable_grad():
             logits = read_logits(network, channels_last(images))
-            total = pick(logits, classes).sum()
+            total = _target_score(logits, classes).sum()
     finally:
         hook.remove()
     check_finite(logits)
