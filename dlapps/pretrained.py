@@ -90,7 +90,7 @@ class PixelNetwork(nn.Module):
     class_names: K of them or none.
     input_size: the side of the training pictures.
     crop: the share of the short side that its published evaluation used; None if
-    pictures are squashed instead.
+        pictures are squashed instead.
     channels: C.
     """
 
@@ -205,8 +205,8 @@ def load(name: str) -> PixelNetwork:
     Its weights are downloaded at first use. `wrap` takes other networks, such as those
     of torchvision and timm.
 
-    name: vgg16, vgg16_features (its 13 convolutions, which give feature maps (N, 512,
-    H / 32, W / 32)), squeezenet1_1, efficientnet_lite0 or efficientnet_lite2.
+    name: vgg16, vgg16_features (its 13 convolutions, which give feature maps
+        (N, 512, H / 32, W / 32)), squeezenet1_1, efficientnet_lite0 or efficientnet_lite2.
 
     Raises AssetError if its weights cannot be fetched, ValueError for another name.
     """
@@ -232,8 +232,8 @@ def wrap(
 
     module: a network that takes normalised pictures (N, C, H, W) to logits (N, K).
     mean, std: of the pixels in [0, 1] that it was trained on, a number for each
-    channel, by default ImageNet's; (0.0,) and (1.0,) for a grey network without a
-    normalisation.
+        channel, by default ImageNet's; (0.0,) and (1.0,) for a grey network without a
+        normalisation.
     name: that of its class by default.
     class_names: K names, which may then stand for classes.
     input_size: the side of the pictures that `transfer.DeepFeatures` makes for it.

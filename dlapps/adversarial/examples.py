@@ -75,10 +75,10 @@ class AdversarialExamples:
 
     goal: what the attack was to reach.
     success: (N,) bool, whether the image reaches the goal, and still does when rounded
-    to 8 bits, which may carry it out of the ball by half of 1/255.
+        to 8 bits, which may carry it out of the ball by half of 1/255.
     predicted: (N,) int64, the classes of the rounded images. Both are read in float32.
     steps: (N,), how many the attack made before it stopped; 0 if it does not count
-    them.
+        them.
     """
 
     clean: Tensor

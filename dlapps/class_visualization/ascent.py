@@ -45,10 +45,10 @@ class Settings:
     Change one thing with `dataclasses.replace(PRACTICAL, num_steps=1000)`.
 
     normalised: whether each picture's gradient is divided by its L2 norm. With SGD
-    step_size then is the length of a step, in the units of the parametrisation.
+        step_size then is the length of a step, in the units of the parametrisation.
     blur_every: steps between blurs of .5 pixels, 0 for never.
     objective: a function of what is `Seen`, by default the logit of the target. To
-    visualise a channel, pass a network that ends in its layer and an average.
+        visualise a channel, pass a network that ends in its layer and an average.
     """
 
     parametrisation: Parametrisation
@@ -109,10 +109,10 @@ class Visualization:
     """Pictures (N, 3, H, W) float32 in [0, 1], their targets (N,), and the way there.
 
     scores: (S + 1, N), the objective at each step, of the picture as the network saw it
-    (transformed, in the precision of the run). The last row is that of the final
-    picture as it is, in float32.
+        (transformed, in the precision of the run). The last row is that of the final
+        picture as it is, in float32.
     frames: (F, N, 3, H, W), the pictures after frame_steps (F,) steps; the final
-    pictures alone if `keep_every` is 0.
+        pictures alone if `keep_every` is 0.
     class_names: the network's, for `judge`.
     """
 
@@ -144,9 +144,9 @@ def visualize(
     depend on the batch.
 
     targets: one class (a number, or a name of the network's `class_names`), or N of
-    them, each of which gets its picture.
+        them, each of which gets its picture.
     initial: pictures (1 or N, 3, H, W) float32 in [0, 1] to start from. By default it
-    is noise of side `size`, drawn on the CPU.
+        is noise of side `size`, drawn on the CPU.
     keep_every: steps between the frames of the result, 0 for the final one alone.
 
     PRACTICAL moves z = (x - mean) / std (ImageNet's) and does to z what the practical

@@ -77,8 +77,8 @@ class Fourier:
 
     decorrelated: whether p is of decorrelated colours, or of red, green and blue.
     standardised: whether what goes into the sigmoid is divided by its standard
-    deviation over the picture. Every picture then has the same contrast; that of
-    natural pictures is about 1.2.
+        deviation over the picture. Every picture then has the same contrast; that of
+        natural pictures is about 1.2.
     """
 
     contrast: float = 0.25

@@ -234,7 +234,7 @@ def pixel_gradient(
     weights and of the caller's tensor stay as they are. The logits may be NaN.
 
     score: a function of logits (n, K) and classes (n, ...), by default the logit of the
-    class.
+        class.
 
     Raises ValueError for a network that passes no gradient on.
     """

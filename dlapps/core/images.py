@@ -116,7 +116,7 @@ def to_pixels(
 
     size: side of the square, or (height, width).
     crop: keep the aspect ratio instead, and resize (bicubic) the central square whose
-    side is this share of the short side, as EfficientNet was evaluated (.875).
+        side is this share of the short side, as EfficientNet was evaluated (.875).
     """
     image = to_picture(picture)
     height, width = (size, size) if isinstance(size, int) else size
@@ -213,7 +213,7 @@ def as_pictures(
     They stay on their device, and lose their graph.
 
     images: float32 in [0, 1], or uint8, which is divided by 255. The channels may also
-    come last, and uint8 (N, H, W) is grey.
+        come last, and uint8 (N, H, W) is grey.
     channels: the C that is wanted; any by default.
 
     Raises PictureError for another type, shape or range, and for an empty set.
@@ -242,7 +242,7 @@ def as_uint8(images: ArrayLike) -> torch.Tensor:
     """Return images as a uint8 tensor (N, H, W) of grey or (N, H, W, 3) of colours.
 
     images: uint8, (N, H, W) or with channels that come first or last. A list or an
-    array is copied.
+        array is copied.
 
     Raises PictureError for another type or shape, and for an empty set.
     """

@@ -65,7 +65,7 @@ def require_network(filename: str, what: str) -> Path:
     """Return the path of a file that comes with the code.
 
     what: the content of the file. DlappsError, which names it, is raised if the file is
-    missing.
+        missing.
     """
     path = networks() / filename
     if not path.is_file():

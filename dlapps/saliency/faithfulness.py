@@ -186,7 +186,7 @@ def make_grids(
     second time before too few are left for another grid.
 
     pictures: N of one size (see `images.as_pictures`). The paper takes those that the
-    network is surest of.
+        network is surest of.
     labels: (N,).
     number: of grids, G.
 

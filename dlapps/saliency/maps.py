@@ -61,7 +61,7 @@ def smooth_grad(
     All images see the same noise, so that a map does not depend on the batch around it.
 
     noise_std: standard deviation of the Gaussian noise in pixel units, .1 to .2 in the
-    paper.
+        paper.
     num_samples: noisy copies of an image whose gradients are averaged.
 
     Returns (N, H, W) >= 0.
@@ -126,8 +126,8 @@ def grad_cam(
     These are equations 1 and 2 of Selvaraju et al. 2017. The mean is over positions.
 
     layer: dotted name of the module that gives the feature maps A (N, D, h, w), as in
-    `network.named_modules()`, with or without `backbone.`; as a rule the last
-    convolution. If the network calls it several times, the last call counts.
+        `network.named_modules()`, with or without `backbone.`; as a rule the last
+        convolution. If the network calls it several times, the last call counts.
 
     Returns (N, H, W) >= 0, enlarged bilinearly from (h, w).
     """

@@ -214,8 +214,9 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
     """A frozen network as a scikit-learn transformer of pictures to features.
 
     network: a name that `pretrained.load` knows, or a `PixelNetwork`, which clones of
-    the estimator share.
+        the estimator share.
     layer: a name, or several whose features are put side by side.
+
     The other parameters are those of `extract_features`.
 
     Features are float32 (N, D). Nothing is learnt, so features that are extracted once
