@@ -206,7 +206,8 @@ def load(name: str) -> PixelNetwork:
     of torchvision and timm.
 
     name: vgg16, vgg16_features (its 13 convolutions, which give feature maps
-        (N, 512, H / 32, W / 32)), squeezenet1_1, efficientnet_lite0 or efficientnet_lite2.
+        (N, 512, H / 32, W / 32)), squeezenet1_1, efficientnet_lite0 or
+        efficientnet_lite2.
 
     Raises AssetError if its weights cannot be fetched, ValueError for another name.
     """

@@ -106,7 +106,7 @@ def extract_features(
         batches = _split_pixels(network, as_pictures(pictures, network.channels))
     else:
         if isinstance(pictures, Tensor):
-            pictures = pictures.detach().cpu().numpy()
+            pictures = list(pictures.detach().cpu().numpy())
         batches = _read_pictures(network, list(pictures), size, keep_aspect)
 
     features: dict[str, np.ndarray] = {}
@@ -161,8 +161,9 @@ def _run_layers(
 
 def _are_pixels(pictures: Sequence | Tensor) -> TypeGuard[Tensor | np.ndarray]:
     """Whether these are pixels (N, C, H, W) already, and not pictures."""
-    is_array = isinstance(pictures, (np.ndarray, Tensor))
-    return is_array and pictures.ndim == 4 and pictures.shape[3] != 3
+    if not isinstance(pictures, (np.ndarray, Tensor)):
+        return False
+    return pictures.ndim == 4 and pictures.shape[3] != 3
 
 
 def _batch_size(network: PixelNetwork) -> int:
