@@ -47,9 +47,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_data(verbs: argparse._SubParsersAction) -> None:
     data = verbs.add_parser("data", help="list, fetch and verify weights and data sets")
     data.set_defaults(verb=_list)
-    actions = data.add_subparsers(metavar="ACTION")
-    list_ = actions.add_parser("list", help="what there is (the default)")
-    list_.set_defaults(verb=_list)
+    actions = data.add_subparsers(metavar="ACTION", help="without one: list them")
     fetch = actions.add_parser("fetch", help="fetch by name; default: all")
     fetch.set_defaults(verb=_fetch)
     fetch.add_argument("names", nargs="*", metavar="NAME")

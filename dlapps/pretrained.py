@@ -239,12 +239,13 @@ def wrap(
     class_names: K names, which may then stand for classes.
     input_size: the side of the pictures that `transfer.DeepFeatures` makes for it.
 
-    Raises ValueError for a `PixelNetwork`, or statistics of levels from 0 to 255.
+    Raises ValueError for a `PixelNetwork` or a name, and for statistics of levels from
+    0 to 255.
     """
-    if isinstance(module, PixelNetwork):
+    if isinstance(module, PixelNetwork) or not isinstance(module, nn.Module):
         raise ValueError(
-            "expected a network of normalised pictures, got a PixelNetwork; "
-            "use it as it is."
+            f"expected an nn.Module that takes normalised pictures, got {module!r}; "
+            "use a PixelNetwork as it is, and pretrained.load for a name."
         )
     return PixelNetwork(
         name or type(module).__name__, module, mean, std, class_names, input_size

@@ -3,12 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from dlapps import check_counts, check_positive
+from dlapps import check_counts, check_length, check_positive
 from dlapps.adversarial.examples import (
     AdversarialExamples,
     Ball,
     Goal,
-    check_length,
     cross_entropy,
     decide_success,
     make_goal,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps import check_name
+from dlapps import check_length, check_name
 from dlapps.core.class_scores import (
     Classes,
     Images,
@@ -141,16 +140,6 @@ def decide_success(
         predicted=rounded_logits.argmax(1),
         steps=torch.zeros_like(goal.classes) + steps,
     )
-
-
-def check_length(name: str, length: float, most: float = math.inf) -> None:
-    """Raise ValueError unless a length is a finite number from 0 to `most`."""
-    is_number = isinstance(length, Real) and math.isfinite(length)
-    if not is_number or not 0 <= length <= most:
-        limit = ", at most 1 (pixels lie in [0, 1])" if most == 1 else ""
-        raise ValueError(
-            f"expected {name} >= 0, finite{limit}, a number, got {length!r}; change it."
-        )
 
 
 class Ball:

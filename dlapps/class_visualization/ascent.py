@@ -1,6 +1,5 @@
 """Class visualisation by gradient ascent, and its pictures read by another network."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from dlapps import check_counts
+from dlapps import check_counts, check_length
 from dlapps.class_visualization.ingredients import (
     L2,
     Crop,
@@ -63,10 +62,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_counts(0, num_steps=self.num_steps, blur_every=self.blur_every)
-        if not 0 <= self.step_size < math.inf:
-            raise ValueError(
-                f"expected a finite step_size >= 0, got {self.step_size}; change it."
-            )
+        check_length("step_size", self.step_size)
 
 
 # The practical's own values, in its own units.

@@ -83,12 +83,13 @@ def expand_classes(
             _find_class(value, names) if isinstance(value, str) else value
             for value in classes
         ]
-    if classes is None:
+    try:
+        indices = torch.as_tensor(classes, device=device)
+    except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"expected one integer class, or one for each of {number} images, "
-            "got None; pass an int or int64 (N,)."
-        )
-    indices = torch.as_tensor(classes, device=device)
+            f"got {classes!r}; pass an int or int64 (N,)."
+        ) from error
     is_integer = not (indices.is_floating_point() or indices.dtype == torch.bool)
     if not is_integer or indices.shape not in {(), (1,), (number,)}:
         raise ValueError(

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 from PIL import ExifTags, Image, ImageOps
 
-from dlapps import DlappsError
+from dlapps import DlappsError, check_counts
 from dlapps.core.arrays import as_tensor
 
 PICTURE_SUFFIXES = (
@@ -118,8 +118,9 @@ def to_pixels(
     crop: keep the aspect ratio instead, and resize (bicubic) the central square whose
         side is this share of the short side, as EfficientNet was evaluated (.875).
     """
+    height, width = size if isinstance(size, tuple) else (size, size)
+    check_counts(height=height, width=width)
     image = to_picture(picture)
-    height, width = (size, size) if isinstance(size, int) else size
     if crop is None:
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     else:

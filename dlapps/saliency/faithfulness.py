@@ -193,14 +193,15 @@ def make_grids(
     Returns pixels (G, C, 2 H, 2 W) and int64 (G, 4), the classes of the cells row by
     row. Raises ValueError for another number of labels, or fewer than four classes.
     """
+    check_counts(number=number)
     pixels = as_pictures(pictures)
     classes = torch.as_tensor(labels, device=pixels.device)
     num_classes = len(classes.unique())
-    if classes.shape != (len(pixels),) or number < 1 or num_classes < 4:
+    if classes.shape != (len(pixels),) or num_classes < 4:
         raise ValueError(
             f"expected one label for each of {len(pixels)} pictures, 4 different ones "
-            f"at least, and a number of grids >= 1, got {tuple(classes.shape)} labels "
-            f"of {num_classes} classes and {number}; pass more pictures."
+            f"at least, got {tuple(classes.shape)} labels of {num_classes} classes; "
+            "pass more pictures."
         )
     rows = _deal(classes.tolist(), number).to(pixels.device)
     cells = pixels[rows]  # (G, 4, C, H, W)

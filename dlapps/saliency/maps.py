@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps import check_counts
+from dlapps import check_counts, check_length
 from dlapps.core.class_scores import (
     Classes,
     Images,
@@ -67,11 +67,7 @@ def smooth_grad(
     Returns (N, H, W) >= 0.
     """
     check_counts(num_samples=num_samples)
-    if not 0 <= noise_std < float("inf"):
-        raise ValueError(
-            f"expected a finite noise_std >= 0, got {noise_std}; "
-            "take .1 to .2, in units of pixels."
-        )
+    check_length("noise_std", noise_std)
     images = check_input(network, images)
     classes = choose_classes(network, images, targets)
     shape = (num_samples, *images.shape[1:])

@@ -27,7 +27,7 @@ from dlapps import (
     saliency,
 )
 from dlapps.core import metrics
-from dlapps.core.images import from_pixels
+from dlapps.core.images import from_pixels, stack_pixels
 from dlapps.core.runtime import drawn_from
 from dlapps.dann.pictures import class_diversity
 from dlapps.gan import flow
@@ -256,6 +256,34 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
         (
             lambda: class_visualization.visualize(small_network(), None),
             "one integer class, or one for each of 1 images, got None",
+        ),
+        (
+            lambda: saliency.input_gradient(small_network(), PIXELS, [None, 1]),
+            "one integer class, or one for each of 2 images, got [None, 1]",
+        ),
+        (
+            lambda: saliency.smooth_grad(small_network(), PIXELS, noise_std=".15"),
+            "noise_std >= 0, finite, a number, got '.15'",
+        ),
+        (
+            lambda: adversarial.fool(small_network(), PIXELS, 1, step_size="1/255"),
+            "step_size > 0, got '1/255'",
+        ),
+        (
+            lambda: pretrained.wrap("resnet18"),
+            "an nn.Module that takes normalised pictures, got 'resnet18'",
+        ),
+        (lambda: pretrained.wrap(small_network(), 0.5, 0.5), "a mean and a std > 0"),
+        (lambda: SCENES.predict(PIXELS, k=2.5), "k >= 1, got 2.5"),
+        (
+            lambda: metrics.precision_recall(np.eye(9), np.eye(9), k=2.5),
+            "k >= 1, got 2.5",
+        ),
+        (lambda: stack_pixels([LEVELS], 0), "height >= 1, got 0"),
+        (lambda: stack_pixels([LEVELS], (28, 2.5)), "width >= 1, got 2.5"),
+        (
+            lambda: saliency.make_grids(PIXELS, [0, 1], 2.5),
+            "number >= 1, got 2.5",
         ),
         (
             lambda: pretrained.wrap(small_network(), class_names="abcdefgh")(PIXELS),
