@@ -220,7 +220,6 @@ def wrap(
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     *,
-    name: str = "",
     class_names: Sequence[str] = (),
     input_size: int = 224,
 ) -> PixelNetwork:
@@ -235,7 +234,6 @@ def wrap(
     mean, std: of the pixels in [0, 1] that it was trained on, a number for each
         channel, by default ImageNet's; (0.0,) and (1.0,) for a grey network without a
         normalisation.
-    name: that of its class by default.
     class_names: K names, which may then stand for classes.
     input_size: the side of the pictures that `transfer.DeepFeatures` makes for it.
 
@@ -248,7 +246,7 @@ def wrap(
             "use a PixelNetwork as it is, and pretrained.load for a name."
         )
     return PixelNetwork(
-        name or type(module).__name__, module, mean, std, class_names, input_size
+        type(module).__name__, module, mean, std, class_names, input_size
     )
 
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -27,22 +26,6 @@ COLOURS = torch.tensor(
     [[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], device="cpu"
 )
 COLOURS = COLOURS / COLOURS.norm(dim=0).max()
-
-
-class Parametrisation(Protocol):
-    """What the ascent moves: a parameter that stands for a picture."""
-
-    def noise(self, size: int, generator: torch.Generator) -> Tensor:
-        """A random parameter for one picture of this side, to start from."""
-
-    def encode(self, pictures: Tensor) -> Tensor:
-        """The parameter of pictures (N, 3, H, W) in [0, 1]."""
-
-    def decode(self, parameter: Tensor) -> Tensor:
-        """The pictures (N, 3, H, W) that a parameter stands for, differentiable."""
-
-    def constrain(self, parameter: Tensor) -> Tensor:
-        """The nearest parameter whose pictures lie in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +133,11 @@ def _scale(height: int, width: int, device: torch.device | str) -> Tensor:
     return 1 / frequencies.clamp(min=1 / max(height, width))
 
 
+# What an ascent moves: a parameter that stands for pictures. One of your own has the
+# same four methods: `noise`, a random parameter to start from; `encode` and `decode`,
+# from and to pictures (N, 3, H, W) in [0, 1]; `constrain`, the nearest parameter whose
+# pictures lie in [0, 1].
+Parametrisation = Pixels | Fourier
 Regulariser = Callable[[Tensor], Tensor]
 Transform = Callable[[Tensor, torch.Generator], Tensor]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image, ImageOps
 
 from dlapps import DlappsError, check_counts
 from dlapps.core.arrays import as_tensor
@@ -140,24 +140,11 @@ def to_pixels(
 def scaled_shape(picture: Picture, short_side: int) -> tuple[int, int]:
     """Return the (height, width) of a picture whose short side is scaled to a length.
 
-    The aspect ratio is kept. Only the head of a file is read.
+    The aspect ratio is kept.
     """
-    width, height = _upright_size(picture)
+    width, height = to_picture(picture).size
     scale = short_side / min(width, height)
     return round(height * scale), round(width * scale)
-
-
-def _upright_size(picture: Picture) -> tuple[int, int]:
-    if isinstance(picture, (str, Path)):
-        try:
-            with Image.open(picture) as opened:
-                orientation = opened.getexif().get(ExifTags.Base.Orientation)
-                width, height = opened.size
-        except OSError:
-            return read_picture(picture).size
-        # These orientations exchange rows and columns.
-        return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
-    return to_picture(picture).size
 
 
 def stack_pixels(

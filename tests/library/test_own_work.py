@@ -302,13 +302,6 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
             "classes from 0 to 2, got 3",
         ),
         (
-            lambda: adversarial.score_examples(
-                small_network(), PIXELS, PIXELS, adversarial.Goal(FIRST[:1], False)
-            ),
-            "as many images and classes as clean images, of one shape, got (2, 3, 16, "
-            "16), 1 and",
-        ),
-        (
             lambda: metrics.entropy([5, 5]),
             "shares that add up to 1, got a sum of 10 with",
         ),

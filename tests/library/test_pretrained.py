@@ -112,8 +112,7 @@ def test_a_network_of_ones_own_is_wrapped_in_one_line():
     assert not any(parameter.requires_grad for parameter in module.parameters())
     pixels = torch.rand(2, 1, 8, 8)
     torch.testing.assert_close(network(pixels), module((pixels - 0.1) / 0.3))
-    colours = pretrained.wrap(nn.Sequential(nn.Conv2d(3, 2, 3)), name="mine")
-    assert colours.name == "mine"
+    colours = pretrained.wrap(nn.Sequential(nn.Conv2d(3, 2, 3)))
     assert colours.normalisation.mean.flatten().tolist() == pytest.approx(
         pretrained.IMAGENET_MEAN
     )
