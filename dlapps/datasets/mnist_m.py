@@ -119,14 +119,11 @@ def split_photos(
     Every fourth photo is for testing, the others are for training.
     """
     check_split(split)
-    images = []
-    names = []
-    for row, (image, name) in enumerate(zip(photos.images, photos.names, strict=True)):
-        is_test = row % 4 == 3
-        if is_test == (split == "test"):
-            images.append(image)
-            names.append(name)
-    return Dataset(images, None, (), photos.provenance, tuple(names))
+    is_test = split == "test"
+    rows = [row for row in range(len(photos)) if (row % 4 == 3) == is_test]
+    images = [photos.images[row] for row in rows]
+    names = tuple(photos.names[row] for row in rows)
+    return Dataset(images, None, (), photos.provenance, names)
 
 
 def _check(digits: np.ndarray, photos: Sequence[np.ndarray]) -> None:
