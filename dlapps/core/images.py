@@ -172,6 +172,8 @@ def from_pixels(pixels: torch.Tensor) -> np.ndarray:
         raise PictureError(
             f"expected pixels in [0, 1], got {pixels.dtype}; they are levels already."
         )
+    # Noise may leave [0, 1]; levels of 0 to 255 would all be white.
+    check_unit(pixels, slack=9)
     levels = pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte()
     levels = levels.movedim(-3, -1).contiguous()
     if levels.shape[-1] == 1:

@@ -313,6 +313,8 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
             lambda: from_pixels(torch.zeros(3, 4, 4, dtype=torch.uint8)),
             "pixels in [0, 1], got",
         ),
+        (lambda: from_pixels(255 * PIXELS), "pixels in [0, 1], got values from 127.5"),
+        (lambda: from_pixels(NAN_MAPS), "pixels in [0, 1], got values from nan"),
         (
             lambda: gan.to_uint8(LEVELS[None, ..., 0]),
             "images in [-1, 1], got torch.uint8",
