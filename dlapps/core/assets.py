@@ -255,8 +255,10 @@ def obtain(source: Source, folder: Path, asset: Asset) -> Path:
     unpackers = {
         "gzip": pooch.Decompress("gzip", "content"),
         "zip": pooch.Unzip([source.member], "content"),
-        "tar": _Untar([source.member], "content"),
+        "tar": pooch.Untar([source.member], "content"),
     }
+    if source.unpack == "tar":
+        _refuse_links(download, source.member)
     pooch.get_logger().setLevel("WARNING")
     unpackers[source.unpack](str(download), "download", None)
     content = folder / "content" / source.member
@@ -266,22 +268,20 @@ def obtain(source: Source, folder: Path, asset: Asset) -> Path:
     return content
 
 
-class _Untar(pooch.Untar):
-    """Refuses links: before Python 3.12 what is unpacked could leave its folder through
-    them.
-    """
+def _refuse_links(archive: Path, member: str) -> None:
+    """Raise AssetError for a link in that folder of a tar archive.
 
-    def __call__(self, fname: str, *args: object) -> list[str]:
-        start = os.path.normpath(self.members[0])
-        with tarfile.open(fname) as archive:
-            for entry in archive:
-                is_plain = entry.isfile() or entry.isdir()
-                if os.path.normpath(entry.name).startswith(start) and not is_plain:
-                    raise AssetError(
-                        f"expected files, got the link {entry.name}; "
-                        "do not use this archive"
-                    )
-        return super().__call__(fname, *args)
+    Before Python 3.12 what is unpacked could leave its folder through it.
+    """
+    start = os.path.normpath(member)
+    with tarfile.open(archive) as entries:
+        for entry in entries:
+            is_plain = entry.isfile() or entry.isdir()
+            if os.path.normpath(entry.name).startswith(start) and not is_plain:
+                raise AssetError(
+                    f"expected files, got the link {entry.name}; "
+                    "do not use this archive"
+                )
 
 
 def _download(source: Source, output: Path, bar: Any) -> None:
