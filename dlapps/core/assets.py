@@ -162,7 +162,7 @@ def fetch(name: str) -> Path:
 
 def is_present(name: str) -> bool:
     """Return whether the asset can be used without any download."""
-    return _present_path(get_asset(name)) is not None
+    return any(path.exists() for path in _places(get_asset(name)))
 
 
 def at_hand() -> list[str]:
@@ -199,16 +199,6 @@ def provenance(name: str) -> Provenance:
             chosen = source
             break
     return Provenance(asset.description, str(chosen), asset.licence)
-
-
-def verify() -> list[tuple[Asset, bool]]:
-    """Hash every asset that is present, and return whether each is intact."""
-    verdicts = []
-    for asset in registry().values():
-        path = _present_path(asset)
-        if path:
-            verdicts.append((asset, matches(asset, path)))
-    return verdicts
 
 
 def digest(path: Path, suffix: str = "") -> str:
@@ -339,13 +329,6 @@ def _places(asset: Asset) -> list[Path]:
             places.append(source.path)
     places.append(paths.assets() / asset.filename)
     return places
-
-
-def _present_path(asset: Asset) -> Path | None:
-    for path in _places(asset):
-        if path.exists():
-            return path
-    return None
 
 
 def _fetch_from_sources(asset: Asset, target: Path) -> None:

@@ -136,15 +136,12 @@ def _check(digits: np.ndarray, photos: Sequence[np.ndarray]) -> None:
         raise PictureError(
             "expected at least one photo, got none; pass some to cut patches from."
         )
+    height, width = digits.shape[1:]
     for photo in photos:
-        if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
+        is_photo = photo.ndim == 3 and photo.shape[2] == 3 and photo.dtype == np.uint8
+        if not is_photo or photo.shape[0] < height or photo.shape[1] < width:
             raise PictureError(
-                f"expected photos uint8 (H, W, 3), got {photo.dtype} {photo.shape}; "
-                "convert them."
-            )
-        if photo.shape[0] < digits.shape[1] or photo.shape[1] < digits.shape[2]:
-            raise PictureError(
-                f"expected photos of at least {digits.shape[1]} x {digits.shape[2]} "
-                f"pixels, got {photo.shape[0]} x {photo.shape[1]}; "
-                "enlarge the photo or leave it out."
+                f"expected photos uint8 (H, W, 3) of at least {height} x {width} "
+                f"pixels, got {photo.dtype} {photo.shape}; "
+                "convert the photo, or leave a small one out."
             )
