@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -28,22 +28,6 @@ COLOURS = torch.tensor(
     [[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], device="cpu"
 )
 COLOURS = COLOURS / COLOURS.norm(dim=0).max()
-
-
-class Parametrisation(Protocol):
-    """What the ascent moves: a parameter that stands for a picture."""
-
-    def noise(self, size: int, generator: torch.Generator) -> Tensor:
-        """A random parameter for one picture of this side, to start from."""
-
-    def encode(self, pictures: Tensor) -> Tensor:
-        """The parameter of pictures (N, 3, H, W) in [0, 1]."""
-
-    def decode(self, parameter: Tensor) -> Tensor:
-        """The pictures (N, 3, H, W) that a parameter stands for, differentiable."""
-
-    def constrain(self, parameter: Tensor) -> Tensor:
-        """The nearest parameter whose pictures lie in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +62,8 @@ class Fourier:
     colours; a subclass may name others in `colours`.
 
     standardised: whether what goes into the sigmoid is divided by its standard
-    deviation over the picture. Every picture then has the same contrast; that of
-    natural pictures is about 1.2.
+        deviation over the picture. Every picture then has the same contrast; that of
+        natural pictures is about 1.2.
     """
 
     contrast: float = 0.25
@@ -149,6 +133,11 @@ def _scale(height: int, width: int, device: torch.device | str) -> Tensor:
     return 1 / frequencies.clamp(min=1 / max(height, width))
 
 
+# What an ascent moves: a parameter that stands for pictures. One of your own has the
+# same four methods: `noise`, a random parameter to start from; `encode` and `decode`,
+# from and to pictures (N, 3, H, W) in [0, 1]; `constrain`, the nearest parameter whose
+# pictures lie in [0, 1].
+Parametrisation = Pixels | Fourier
 Regulariser = Callable[[Tensor], Tensor]
 Transform = Callable[[Tensor, torch.Generator], Tensor]
 

@@ -361,7 +361,11 @@ def test_bad_arguments_get_one_sentence(network, arguments, message):
         (lambda: replace(cv.PRACTICAL, blur_every=-1), "blur_every >= 0, got -1"),
         (
             lambda: replace(cv.PRACTICAL, step_size=math.nan),
-            "a finite step_size >= 0, got nan",
+            "step_size >= 0, finite, a number, got nan",
+        ),
+        (
+            lambda: replace(cv.PRACTICAL, step_size="5"),
+            "step_size >= 0, finite, a number, got '5'",
         ),
         # Read at NaN, PyTorch's grid_sample ends the process.
         (lambda: cv.Warp((math.nan, 1.0)), r"scales > 0 .* finite, got \(nan, 1\.0\)"),
