@@ -28,13 +28,8 @@ from dlapps.adversarial.examples import (
 from dlapps.core import runtime
 from dlapps.core.class_scores import Classes, forward, pick, pixel_gradient
 from dlapps.core.images import as_pictures
-from dlapps.core.training import (
-    make_one_cycle,
-    minimise,
-    run_epochs,
-    to_float16,
-    write_checked,
-)
+from dlapps.core.training import make_one_cycle, minimise, run_epochs
+from dlapps.core.weights import to_float16, write_checked
 from labreport import paths, results
 from labreport.sweeps import sweep
 from studies.attack_methods import survives

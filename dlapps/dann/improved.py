@@ -23,12 +23,12 @@ from dlapps.core.training import (
     History,
     Means,
     count_batches,
-    load_weights,
     make_one_cycle,
     minimise,
     run_epochs,
     update_average,
 )
+from dlapps.core.weights import load_weights
 from dlapps.dann.layers import ImprovedNetwork
 from dlapps.dann.pictures import (
     DomainBatch,

@@ -24,10 +24,10 @@ from dlapps.core.training import (
     Means,
     count_batches,
     draw_batches,
-    load_weights,
     minimise,
     run_epochs,
 )
+from dlapps.core.weights import load_weights
 from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal
 from dlapps.dann.pictures import (
     as_domains,

@@ -40,12 +40,10 @@ from dlapps.core.training import (
     early_decay,
     make_one_cycle,
     minimise,
-    read_checked,
     run_epochs,
-    to_float16,
     update_average,
-    write_checked,
 )
+from dlapps.core.weights import read_checked, to_float16, write_checked
 from dlapps.gan.sampling import from_uint8
 
 WEIGHT_DECAY = 1e-2

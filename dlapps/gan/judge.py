@@ -15,7 +15,8 @@ from dlapps.core import paths
 from dlapps.core.arrays import as_tensor, check_sizes
 from dlapps.core.images import as_uint8, warp
 from dlapps.core.runtime import channels_last, drawn_from
-from dlapps.core.training import accuracy, load_weights, predict
+from dlapps.core.training import accuracy, predict
+from dlapps.core.weights import load_weights
 from dlapps.gan.sampling import from_uint8
 from dlapps.transfer import finetune
 

@@ -15,12 +15,8 @@ from dlapps import check_name
 from dlapps.core import paths
 from dlapps.core.arrays import as_labels, as_tensor, check_sizes
 from dlapps.core.runtime import channels_last, make_generator
-from dlapps.core.training import (
-    predict,
-    read_checked,
-    to_float16,
-    write_checked,
-)
+from dlapps.core.training import predict
+from dlapps.core.weights import read_checked, to_float16, write_checked
 from dlapps.gan.networks import (
     AnyGenerator,
     ConditionalGenerator,

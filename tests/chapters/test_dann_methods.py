@@ -17,8 +17,8 @@ from conftest import draw_bars
 from torch import nn
 
 from dlapps import dann
+from dlapps.core.checkpoints import TrainingError
 from dlapps.core.runtime import autocast
-from dlapps.core.training import TrainingError
 from studies import dann_methods
 
 torch.set_num_threads(1)

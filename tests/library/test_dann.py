@@ -14,13 +14,8 @@ from torch import nn
 from dlapps import DlappsError, dann, datasets
 from dlapps.core import paths
 from dlapps.core.runtime import make_generator
-from dlapps.core.training import (
-    load_weights,
-    minimise,
-    run_epochs,
-    save_weights,
-    update_average,
-)
+from dlapps.core.training import minimise, run_epochs, update_average
+from dlapps.core.weights import load_weights, save_weights
 from dlapps.dann import improved, layers, pictures
 from studies import dann as study
 from studies import dann_methods, dann_runs, runs

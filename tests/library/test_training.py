@@ -15,10 +15,10 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from dlapps import DlappsError, dann, gan, pretrained
 from dlapps.core import runtime
+from dlapps.core.checkpoints import TrainingError
 from dlapps.core.training import (
     DivergenceError,
     Means,
-    TrainingError,
     early_decay,
     epoch_size,
     minimise,
