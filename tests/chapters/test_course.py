@@ -19,7 +19,7 @@ from labreport.course import course
 from labreport.editions import ReportError
 from labreport.editions.execute import OwnKernelManager
 from labreport.editions.sources import code_cells, find_sources, select_sources, tags
-from labreport.notebook.outline import used_names
+from labreport.notebook.code import used_names
 
 NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("[1-4]_*.ipynb"))
 CHAPTERS = {path.stem: path for path in NOTEBOOKS}

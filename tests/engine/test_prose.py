@@ -10,7 +10,7 @@ import pytest
 from conftest import code, text
 
 from labreport import LabreportError
-from labreport.notebook.outline import shown_floats, used_names
+from labreport.notebook.code import shown_floats, used_names
 from labreport.notebook.references import References, read_keys
 
 

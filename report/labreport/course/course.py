@@ -16,7 +16,7 @@ from labreport.editions import ReportError
 from labreport.editions.sources import Source, code_cells, find_sources, tags
 from labreport.editions.staleness import find_named_results
 from labreport.imports import find_imported
-from labreport.notebook.outline import used_names
+from labreport.notebook.code import used_names
 from labreport.notebook.references import References
 
 FILES = ("README.md", "nbgrader_config.py")

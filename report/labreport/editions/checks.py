@@ -11,6 +11,7 @@ from labreport import LabreportError
 from labreport.editions import sources
 from labreport.editions.committed import has_outputs, read_as_committed
 from labreport.editions.sources import Source, tags
+from labreport.notebook.code import method_name, shown_floats, walk_code
 from labreport.notebook.expressions import (
     find_placeholders,
     replace_placeholders,
@@ -19,10 +20,7 @@ from labreport.notebook.expressions import (
 from labreport.notebook.outline import (
     REFERENCE_OR_CITATION,
     Outline,
-    method_name,
     read_outline,
-    shown_floats,
-    walk_code,
 )
 from labreport.notebook.references import (
     KEYS,

@@ -14,8 +14,8 @@ from nbformat import NotebookNode
 from labreport import environment, paths
 from labreport.editions.sources import Source, code_cells, read_notebook
 from labreport.imports import digest_code, find_imported
+from labreport.notebook.code import walk_code
 from labreport.notebook.expressions import find_claims, find_placeholders
-from labreport.notebook.outline import walk_code
 from labreport.profiles import get_profile
 
 
