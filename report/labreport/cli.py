@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from labreport import LabreportError, paths
+from labreport import LabreportError, expected, paths
 
 Verb = Callable[[argparse.Namespace], int]
 
@@ -191,9 +191,10 @@ def _build(args: argparse.Namespace) -> int:
     for line in refuted:
         _say(f"  {line}")
     if args.strict:
-        raise LabreportError(
-            f"expected sentences that hold in this run, got {len(refuted)} that do "
-            "not; correct them or the code, or build without --strict."
+        raise expected(
+            "sentences that hold in this run",
+            f"{len(refuted)} that do not",
+            "correct them or the code, or build without --strict",
         )
     return 0
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest, sem, t, ttest_ind
 
-from labreport import check_counts
+from labreport import check_counts, expected
 
 
 class Interval(NamedTuple):
@@ -60,18 +60,17 @@ def compare(
     """
     if paired:
         if np.shape(first) != np.shape(second):
-            got = f"shapes {np.shape(first)} and {np.shape(second)}"
-            raise ValueError(
-                f"expected pairs of scores, got {got}; take what both have."
+            raise expected(
+                "pairs of scores",
+                f"shapes {np.shape(first)} and {np.shape(second)}",
+                "take what both have",
             )
         return mean(np.subtract(first, second, dtype=float), number)
     check_counts(number=number)
     first_rows = _average_rows(first)
     second_rows = _average_rows(second)
     if np.ptp(first_rows) == 0 and np.ptp(second_rows) == 0:
-        raise ValueError(
-            "expected scores that vary, got two constants; compare their values."
-        )
+        raise expected("scores that vary", "two constants", "compare their values")
     test = ttest_ind(first_rows, second_rows, equal_var=False)
     interval = test.confidence_interval(1 - 0.05 / number)
     difference = first_rows.mean() - second_rows.mean()
@@ -86,9 +85,7 @@ def ratio(first: ArrayLike, second: ArrayLike, number: int = 1) -> Interval:
     """
     for scores in (first, second):
         if not np.all(np.asarray(scores, float) > 0):
-            raise ValueError(
-                "expected positive scores, got others; compare their differences."
-            )
+            raise expected("positive scores", "others", "compare their differences")
     logarithms = compare(np.log(first), np.log(second), number)
     return Interval(*np.exp(logarithms).tolist())
 
@@ -121,10 +118,10 @@ def mcnemar(first: ArrayLike, second: ArrayLike, number: int = 1) -> McNemar:
     second = np.asarray(second)
     are_booleans = first.dtype == second.dtype == bool
     if not are_booleans or first.shape != second.shape or first.ndim != 1:
-        got = f"{first.dtype} {first.shape} and {second.dtype} {second.shape}"
-        raise ValueError(
-            f"expected two rows of booleans (N,), got {got}; "
-            "pass whether each example is right."
+        raise expected(
+            "two rows of booleans (N,)",
+            f"{first.dtype} {first.shape} and {second.dtype} {second.shape}",
+            "pass whether each example is right",
         )
     only_first = int((first & ~second).sum())
     only_second = int((second & ~first).sum())
@@ -160,9 +157,8 @@ def proportion(count: int, total: int, number: int = 1) -> Interval:
     check_counts(total=total, number=number)
     check_counts(0, count=count)
     if count > total:
-        raise ValueError(
-            f"expected a count up to the total of {total}, got {count}; "
-            "pass the count first."
+        raise expected(
+            f"a count up to the total of {total}", count, "pass the count first"
         )
     low, high = binomtest(count, total).proportion_ci(1 - 0.05 / number)
     return Interval(count / total, float(low), float(high))
@@ -171,14 +167,14 @@ def proportion(count: int, total: int, number: int = 1) -> Interval:
 def _average_rows(scores: ArrayLike) -> np.ndarray:
     rows = np.asarray(scores, dtype=float)
     if rows.ndim < 1 or len(rows) < 2 or rows.size == 0:
-        raise ValueError(
-            f"expected two scores or more (N, ...), got shape {rows.shape}; "
-            "measure more."
+        raise expected(
+            "two scores or more (N, ...)", f"shape {rows.shape}", "measure more"
         )
     not_finite = np.count_nonzero(~np.isfinite(rows))
     if not_finite:
-        raise ValueError(
-            f"expected finite scores, got {not_finite} of {rows.size} that are not; "
-            "leave them out or measure them again."
+        raise expected(
+            "finite scores",
+            f"{not_finite} of {rows.size} that are not",
+            "leave them out or measure them again",
         )
     return rows.reshape(len(rows), -1).mean(1)

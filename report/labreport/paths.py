@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from labreport import LabreportError
+from labreport import expected
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -45,9 +45,13 @@ def project() -> Path:
 def require_report(purpose: str) -> None:
     """Raise LabreportError outside a report's folder; the message names the purpose."""
     if not os.environ.get("LABREPORT_HOME") and not (project() / MARK).is_file():
-        raise LabreportError(
-            f"expected a folder with {MARK} for {purpose}, got {project()}; change to "
-            "one, make one with labreport new, or name one in LABREPORT_HOME."
+        raise expected(
+            f"a folder with {MARK} for {purpose}",
+            project(),
+            (
+                "change to one, make one with labreport new, or name one in "
+                "LABREPORT_HOME"
+            ),
         )
 
 
@@ -125,9 +129,7 @@ def seed() -> int:
     """
     value = os.environ.get("LABREPORT_SEED") or "0"
     if not value.isdigit():
-        raise LabreportError(
-            f"expected a seed in LABREPORT_SEED, got {value!r}; set 0 or more."
-        )
+        raise expected("a seed in LABREPORT_SEED", repr(value), "set 0 or more")
     return int(value)
 
 
@@ -197,7 +199,6 @@ def require(extra: str, package: str) -> None:
     can be imported.
     """
     if find_spec(package) is None:
-        raise LabreportError(
-            f"expected the package {package}, got none; run pip install "
-            f'"labreport[{extra}]".'
+        raise expected(
+            f"the package {package}", "none", f'run pip install "labreport[{extra}]"'
         )

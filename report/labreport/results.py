@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from labreport import LabreportError, check_name, environment, intervals, paths
+from labreport import check_name, environment, expected, intervals, paths
 from labreport.intervals import Interval
 
 Entry = dict[str, Any]  # what one seed of a run gave
@@ -311,8 +311,9 @@ def save_arrays(
 def _path(filename: str) -> Path:
     path = paths.results() / filename
     if not path.is_file():
-        remedy = f"run labreport study {path.stem}"
-        raise LabreportError(f"expected results in {path}, got no such file; {remedy}.")
+        raise expected(
+            f"results in {path}", "no such file", f"run labreport study {path.stem}"
+        )
     return path
 
 

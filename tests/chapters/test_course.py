@@ -14,9 +14,8 @@ import pytest
 from conftest import CHECKOUT, code, text
 from nbclient import NotebookClient
 
-from labreport import cli, paths
+from labreport import LabreportError, cli, paths
 from labreport.course import course
-from labreport.editions import ReportError
 from labreport.editions.execute import OwnKernelManager
 from labreport.editions.sources import code_cells, find_sources, select_sources, tags
 from labreport.notebook.code import used_names
@@ -190,7 +189,7 @@ def test_a_course_needs_nbgrader_checks_and_a_new_folder(
     assert "expected a new folder, got one with README.md" in capsys.readouterr().err
     for wrong in ('"Reverse"', '"reversal"'):
         tiny.path.write_text(tiny.path.read_text().replace(wrong, '"other"'))
-        with pytest.raises(ReportError, match="expected a check of the exercise"):
+        with pytest.raises(LabreportError, match="expected a check of the exercise"):
             course.make_notebook(tiny)
 
 

@@ -10,9 +10,8 @@ import pytest
 from conftest import CHECKOUT, code, text
 from pypdf import PdfReader
 
-from labreport import paths, results
+from labreport import LabreportError, paths, results
 from labreport.cli import main
-from labreport.editions import ReportError
 from labreport.editions.contents import collect
 from labreport.editions.execute import read_executed, run_notebooks
 from labreport.editions.html import make_pages
@@ -202,7 +201,7 @@ def test_two_notebooks_that_are_one_chapter_are_named(project, names):
     for name in names:
         project.write(name)
     with pytest.raises(
-        ReportError, match=rf"one notebook a chapter, got .* and {names[-1]}; rename"
+        LabreportError, match=rf"one notebook a chapter, got .* and {names[-1]}; rename"
     ):
         find_sources()
 

@@ -11,8 +11,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from labreport import paths
-from labreport.editions import ReportError
+from labreport import expected, paths
 from labreport.editions.sources import Source, code_cells, find_sources, tags
 from labreport.editions.staleness import find_named_results
 from labreport.imports import find_imported
@@ -51,8 +50,8 @@ def write_course(folder: Path) -> list[Path]:
     """Write the assignments, nbgrader's settings and a page for teachers.
 
     The tests of a notebook, and the modules and files that it needs, are copied beside
-    it, so that grading needs no report. Returns the files. Raises ReportError if one of
-    them exists already: nothing is replaced.
+    it, so that grading needs no report. Returns the files. Raises LabreportError if
+    one of them exists already: nothing is replaced.
     """
     paths.require("class", "nbgrader")
     files: dict[str, bytes] = {}
@@ -69,9 +68,7 @@ def write_course(folder: Path) -> list[Path]:
             files[f"{assignment}/{name}"] = path.read_bytes()
     for name in files:
         if (folder / name).exists():
-            raise ReportError(
-                f"expected a new folder, got one with {name}; name another one."
-            )
+            raise expected("a new folder", f"one with {name}", "name another one")
     for name, content in files.items():
         paths.write_atomically(folder / name, content)
     return [folder / name for name in files]
@@ -204,9 +201,13 @@ def _write_exercise(
     names = set(cell.metadata.exercise["defines"])
     _, defined = used_names(cell.source)
     if exercise not in tasks or not names <= defined:
-        raise ReportError(
-            f"expected a check of the exercise {cell.id} in {checks}, and code that "
-            f"defines {', '.join(names)}, got none; write it."
+        raise expected(
+            (
+                f"a check of the exercise {cell.id} in {checks}, and code that "
+                f"defines {', '.join(names)}"
+            ),
+            "none",
+            "write it",
         )
     task = f"**Exercise** (points: {points}). {tasks[exercise]}"
     code = mark_solution(cell.source, names)

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 import nbformat
 
-from labreport import environment, paths
-from labreport.editions import ReportError
+from labreport import LabreportError, environment, paths
 from labreport.editions.contents import Contents, collect
 from labreport.editions.copies import make_copies
 from labreport.editions.current import digest_inputs, save_state
@@ -30,7 +29,7 @@ from labreport.notebook.outline import read_outline
 def build(editions: Sequence[str], profile: str, say: Say) -> None:
     """Write these editions (html, notebooks, pdf) of all chapters.
 
-    Raises ReportError for a mistake; the last good edition stays.
+    Raises LabreportError for a mistake; the last good edition stays.
     """
     _run_stale(profile, say)
     # Before anything is read: what changes meanwhile makes the next build write again.
@@ -51,15 +50,15 @@ def build(editions: Sequence[str], profile: str, say: Say) -> None:
 def _run_stale(profile: str, say: Say) -> None:
     """Run the stale chapters.
 
-    Raises ReportError first if the notebooks contain a mistake that can be seen without
-    running them.
+    Raises LabreportError first if the notebooks contain a mistake that can be seen
+    without running them.
     """
     read_title_page()
     sources = find_sources()
     stale = [source for source in sources if is_stale(source, profile)]
     for source in sources:
         for mistake in read_outline(source.path, source.number).mistakes:
-            raise ReportError(mistake)
+            raise LabreportError(mistake)
         if source not in stale:
             say(f"{source.name}: up to date")
     if stale:
@@ -77,14 +76,14 @@ def write_pdf(contents: Contents, profile: str, say: Say) -> None:
     """Write report/build/report.pdf, and beside it results.json and environment.txt,
     which lists every installed version.
 
-    Raises ReportError if TeX fails; all three then stay as they were.
+    Raises LabreportError if TeX fails; all three then stay as they were.
     """
     latex, figures = make_document(contents, profile)
     say("Typesetting")
     folder = tex_folder(profile)
     try:
         pdf = typeset(latex, figures, folder)
-    except ReportError as error:
+    except LabreportError as error:
         unknown = re.search(r"Unicode character.*\(U\+(\w+)\)", str(error))
         if not unknown:
             raise

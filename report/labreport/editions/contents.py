@@ -15,8 +15,7 @@ from urllib.parse import unquote
 from nbformat import NotebookNode
 from PIL import Image
 
-from labreport import LabreportError, paths
-from labreport.editions import ReportError
+from labreport import LabreportError, expected, paths
 from labreport.editions.sources import Source, read_citation_keys, tags
 from labreport.notebook.beside import read_beside
 from labreport.notebook.chapter import MIME
@@ -175,9 +174,9 @@ def fragments(notebook: NotebookNode) -> Iterator[Fragment]:
 def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
     """Collect what the chapters contain.
 
-    Raises ReportError for a placeholder without value, for a claim that is neither true
-    nor false, for a label or a headline that is used twice, and for a headline that
-    names a work that is not in the bibliography.
+    Raises LabreportError for a placeholder without value, for a claim that is neither
+    true nor false, for a label or a headline that is used twice, and for a headline
+    that names a work that is not in the bibliography.
     """
     contents = Contents()
     works = read_citation_keys()
@@ -192,9 +191,10 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
         for cell, headline in _read_headlines(chapter, outline, works):
             name = headline["name"]
             if name in headline_cells:
-                got = f"{headline_cells[name]} and {cell}"
-                raise ReportError(
-                    f"expected one use of the name {name}, got {got}; rename one."
+                raise expected(
+                    f"one use of the name {name}",
+                    f"{headline_cells[name]} and {cell}",
+                    "rename one",
                 )
             headline_cells[name] = cell
             contents.headlines.append(headline)
@@ -223,23 +223,26 @@ def day_of(contents: Contents) -> date:
 
 @contextmanager
 def locate_errors(chapter: str, fragment: Fragment) -> Iterator[None]:
-    """Turn a LabreportError of the block into a ReportError that names the chapter, the
-    position of the cell, and the text.
+    """Have a LabreportError of the block name the chapter, the position of the cell,
+    and the text.
     """
     try:
         yield
     except LabreportError as error:
         start = first_line(fragment.text, 40)
         where = f"{chapter}, cell {fragment.position} ({start})"
-        raise ReportError(f"{where}: {error}") from error
+        raise LabreportError(f"{where}: {error}") from error
 
 
 def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
     runs = list(messages(notebook, "chapter"))
     if [run["name"] for run in runs] != [source.name]:
         got = ", ".join(f"Chapter({run['name']!r})" for run in runs) or "none"
-        wanted = f"Chapter({source.name!r}, profile) once in {source.path.name}"
-        raise ReportError(f"expected {wanted}, got {got}; name it after the file.")
+        raise expected(
+            f"Chapter({source.name!r}, profile) once in {source.path.name}",
+            got,
+            "name it after the file",
+        )
     above = _read_code_above(notebook)
     prose, numbers = _read_prose(source.name, notebook, above)
     return ExecutedChapter(
@@ -298,8 +301,11 @@ def _read_prose(
                 code = above[fragment.position]
                 text = _take_numbers(text, code, beside, numbers)
             elif find_placeholders(text):
-                wanted = "a caption or a cell of a table without placeholders"
-                raise ReportError(f"expected {wanted}, got {text}; use an f-string.")
+                raise expected(
+                    "a caption or a cell of a table without placeholders",
+                    text,
+                    "use an f-string",
+                )
             else:
                 text = write_text(text)
         texts.append(text)
@@ -323,7 +329,7 @@ def _take_numbers(
         missing = {"error": "no value of the cell of code above"}
         value = above.values.get(inner, missing)
         if "error" in value:
-            raise ReportError(
+            raise LabreportError(
                 f"expected a value of {{{{{inner}}}}}, got {value['error']}"
             )
         elsewhere = beside.get((above.cell, inner), "")
@@ -359,9 +365,11 @@ def _read_claims(
 
 def _require_verdict(claim: Claim, verdict: Mapping[str, Any]) -> None:
     if "error" in verdict:
-        wanted = f"the claim {claim.expression!r} to be true or false"
-        remedy = "correct it or the cell above"
-        raise ReportError(f"expected {wanted}, got {verdict['error']}; {remedy}.")
+        raise expected(
+            f"the claim {claim.expression!r} to be true or false",
+            verdict["error"],
+            "correct it or the cell above",
+        )
 
 
 def _describe_refuted(chapter: ExecutedChapter) -> Iterator[str]:
@@ -437,14 +445,14 @@ def _number_parts(chapter: ExecutedChapter) -> Outline:
             message["label"] = label
             message["number"] = number
     for complaint in outline.duplicates.values():
-        raise ReportError(f"{chapter.name}: {complaint}")
+        raise LabreportError(f"{chapter.name}: {complaint}")
     return outline
 
 
 def _embed_pictures(tree: Tree, attachments: dict[str, Any]) -> None:
     """Replace the target of each picture by a data: URL, in place.
 
-    attachments: those of the cell. Raises ReportError for a target that is neither
+    attachments: those of the cell. Raises LabreportError for a target that is neither
     attached to it nor a PNG or JPEG of the report.
     """
     for node in nodes(tree):
@@ -459,9 +467,7 @@ def _embed_pictures(tree: Tree, attachments: dict[str, Any]) -> None:
         except (OSError, ValueError) as error:
             wanted = "a PNG or JPEG of the report, named from the notebook's folder, "
             wanted += "or one attached to the cell"
-            raise ReportError(
-                f"expected {wanted}, got {target[0][:60]}; save it there."
-            ) from error
+            raise expected(wanted, target[0][:60], "save it there") from error
         target[0] = f"data:image/{kind};base64,{encoded}"
 
 

@@ -48,7 +48,7 @@ METADATA = {
 def make_copies(contents: Contents) -> dict[str, NotebookNode]:
     """Make a notebook of each chapter, by file name.
 
-    Raises ReportError for an unknown number, reference or citation.
+    Raises LabreportError for an unknown number, reference or citation.
     """
     copies = {}
     for chapter in contents.chapters:

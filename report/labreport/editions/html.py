@@ -123,7 +123,7 @@ def _fold_code(cell: NotebookNode) -> None:
 def make_pages(contents: Contents, profile: str) -> dict[str, str]:
     """Write index.html and a page for each chapter, by file name.
 
-    Raises ReportError for an unknown number, reference or citation.
+    Raises LabreportError for an unknown number, reference or citation.
     """
     pages = [read_page(chapter, contents) for chapter in contents.chapters]
     exporter = TemplateExporter(

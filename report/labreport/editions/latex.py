@@ -27,8 +27,8 @@ from pygments.lexers import PythonLexer, TextLexer
 from pygments.style import Style
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
 
-from labreport import paths
-from labreport.editions import TEMPLATES, ReportError
+from labreport import LabreportError, expected, paths
+from labreport.editions import TEMPLATES
 from labreport.editions.contents import FLOATS, Contents, colophon, day_of, messages
 from labreport.editions.prose import REFUTED, Edition, raw, select_shown, write_prose
 from labreport.editions.sources import read_title_page
@@ -103,8 +103,8 @@ FILTERS = {
 def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, bytes]]:
     """Write the report's LaTeX, with all chapters in its template.
 
-    Returns it, and the figures that it includes by file name. Raises ReportError for an
-    unknown number, reference or citation.
+    Returns it, and the figures that it includes by file name. Raises LabreportError for
+    an unknown number, reference or citation.
     """
     exporter = LatexExporter(
         template_file=str(TEMPLATES / "chapter.tex.j2"),
@@ -167,8 +167,8 @@ def tex_folder(profile: str) -> Path:
 def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
     """Typeset the PDF by latexmk in `folder`, which keeps what the next build can use.
 
-    If `figures` contains fonts.tex, LuaLaTeX does it. Raises ReportError, which quotes
-    TeX's first error; the log stays in the folder.
+    If `figures` contains fonts.tex, LuaLaTeX does it. Raises LabreportError, which
+    quotes TeX's first error; the log stays in the folder.
     """
     _lay_out(latex, figures, folder)
     engine = "-lualatex" if "fonts.tex" in figures else "-pdf"
@@ -179,14 +179,19 @@ def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
             command, cwd=folder, capture_output=True, text=True, errors="replace"
         )
     except FileNotFoundError as error:
-        remedy = "apt-get install latexmk texlive-latex-extra texlive-fonts-recommended"
-        got = f"no such program; install TeX Live (Debian: {remedy})"
-        raise ReportError(f"expected latexmk, got {got}.") from error
+        raise expected(
+            "latexmk",
+            "no such program",
+            (
+                "install TeX Live (Debian: apt-get install latexmk "
+                "texlive-latex-extra texlive-fonts-recommended)"
+            ),
+        ) from error
     if run.returncode:
         for leftover in folder.glob("report.*"):
             if leftover.suffix not in (".tex", ".log", ".blg"):
                 leftover.unlink()
-        raise ReportError(
+        raise LabreportError(
             f"expected TeX to typeset the report, got {_first_error(folder)}"
         )
     return folder / "report.pdf"
@@ -196,7 +201,7 @@ def choose_fonts(latex: str, unknown: str, contents: Contents) -> str:
     """Write TeX that gives LuaLaTeX fonts for all characters of the document.
 
     These are DejaVu, which Matplotlib contains, and behind it fonts of the machine.
-    unknown: a character that pdfTeX lacks. Raises ReportError, which names the cell,
+    unknown: a character that pdfTeX lacks. Raises LabreportError, which names the cell,
     for a character that no font here can print.
     """
     program = subprocess.run(["kpsewhich", "luaotfload.sty"], capture_output=True)
@@ -223,12 +228,12 @@ def choose_fonts(latex: str, unknown: str, contents: Contents) -> str:
 
 def _not_printable(
     sign: str, got: str, packages: str, contents: Contents
-) -> ReportError:
+) -> LabreportError:
     """Return the error for a character that cannot be printed; it names the cell."""
     where = _find(sign, contents)
     wanted = f"what prints {sign} (U+{ord(sign):04X}) in a PDF"
     install = f"install it (Debian: apt-get install {packages})"
-    return ReportError(
+    return LabreportError(
         f"{where}: expected {wanted}, got {got}; {install}, or write another sign."
     )
 

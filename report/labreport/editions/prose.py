@@ -236,7 +236,7 @@ def write_prose(
     """Write all Markdown of a chapter as the edition has it, in one run of pandoc.
 
     Returns a copy of the notebook with these texts, its headings, and the works cited.
-    Raises ReportError, which names the text, where one cannot be written.
+    Raises LabreportError, which names the text, where one cannot be written.
     """
     notebook = deepcopy(chapter.notebook)
     prose_filter = ProseFilter(edition, contents, chapter, read_citation_keys())

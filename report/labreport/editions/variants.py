@@ -18,8 +18,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from labreport import check_name, environment, paths
-from labreport.editions import ReportError
+from labreport import LabreportError, check_name, environment, expected, paths
 from labreport.editions.contents import outputs
 from labreport.editions.execute import read_seconds
 from labreport.editions.sources import read_notebook
@@ -60,7 +59,7 @@ class Variant:
     def variables(self) -> dict[str, str]:
         """Return the environment of its run.
 
-        Raises ReportError if the caller lacks a variable that the variant keeps.
+        Raises LabreportError if the caller lacks a variable that the variant keeps.
         """
         variables = dict(os.environ)
         for name in (*self.unset, "LABREPORT_THREADS"):
@@ -68,8 +67,8 @@ class Variant:
         for name in self.keep:
             value = os.environ.get(name)
             if not value:
-                raise ReportError(
-                    f"expected {name} for the variant {self.name!r}, got none; set it."
+                raise expected(
+                    f"{name} for the variant {self.name!r}", "none", "set it"
                 )
             variables[name] = os.path.abspath(value)
         variables.update(self.environment)
@@ -132,7 +131,7 @@ class Spread:
 
 
 def read_plan() -> Plan:
-    """Read report/variants.toml. Raises ReportError if it is not valid."""
+    """Read report/variants.toml. Raises LabreportError if it is not valid."""
     path = paths.report() / "variants.toml"
     try:
         tables = paths.read_toml(path)
@@ -144,9 +143,10 @@ def read_plan() -> Plan:
         ]
         return Plan(tables["profile"], tables["chapters"], variants)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ReportError(
-            "expected profile, chapters and a table of variants in "
-            f"{path}, got {error!r}; correct it."
+        raise expected(
+            f"profile, chapters and a table of variants in {path}",
+            repr(error),
+            "correct it",
         ) from error
 
 
@@ -157,7 +157,7 @@ def run_variants(names: list[str], say: Callable[[str], None]) -> Path:
     plan = read_plan()
     by_name = {variant.name: variant for variant in plan.variants}
     for name in names:
-        check_name("a variant", name, by_name, ReportError)
+        check_name("a variant", name, by_name)
     chosen = [by_name[name] for name in names] or plan.variants
     chapters = len(plan.chapters)
     say(f"Variants to run ({plan.profile}): {len(chosen)}, of {chapters} chapters each")
@@ -199,7 +199,9 @@ def _run(variant: Variant, plan: Plan, say: Callable[[str], None]) -> None:
     )
     if run.returncode:
         error = run.stderr.strip()
-        raise ReportError(f"expected the variant {variant.name!r} to run, got {error}")
+        raise LabreportError(
+            f"expected the variant {variant.name!r} to run, got {error}"
+        )
     say(f"{variant.name}: {time.monotonic() - begun:.0f} s")
 
 

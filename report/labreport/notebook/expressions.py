@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from labreport import LabreportError
+from labreport import LabreportError, expected
 
 Scalar = int | float | str | bool
 # What a kernel says of a placeholder, "text" and "value", or "error"; and of a claim,
@@ -71,16 +71,16 @@ def require_claims(markdown: str) -> None:
             continue
         start = f"<!--{remark[:40]}".rstrip()
         if not comment["end"]:
-            got = f"{start!r} without -->"
-            raise LabreportError(
-                f"expected a comment that is closed, got {got}; close it."
+            raise expected(
+                "a comment that is closed", f"{start!r} without -->", "close it"
             )
         claim = _CLAIM.fullmatch(remark)
         if not claim and re.match(r"\s*holds?\b", remark, re.IGNORECASE):
-            raise LabreportError(f"expected a claim, got {start!r}; {remedy}.")
+            raise expected("a claim", repr(start), remedy)
         if claim and not _is_expression(claim[1]):
-            wanted = "a claim that is an expression of Python"
-            raise LabreportError(f"expected {wanted}, got {start!r}; {remedy}.")
+            raise expected(
+                "a claim that is an expression of Python", repr(start), remedy
+            )
 
 
 def _is_expression(text: str) -> bool:
@@ -119,9 +119,7 @@ def require_simple(placeholder: str) -> tuple[str, str]:
         if not isinstance(node, _ALLOWED):
             wanted = "names, attributes and literal keys, then a format, as in "
             wanted += 'scores["VGG16"].mean:.1%'
-            raise ValueError(
-                f"expected {wanted}, got {placeholder}; compute it in the cell above."
-            )
+            raise expected(wanted, placeholder, "compute it in the cell above")
     return expression, spec
 
 
@@ -131,9 +129,9 @@ def evaluate(placeholder: str, scope: Mapping[str, Any]) -> Evaluated:
         expression, spec = require_simple(placeholder)
         value = eval(expression, {}, scope)  # of the notebook's author, in its kernel
         return {"text": write_value(value, spec, expression), "value": as_plain(value)}
+    except LabreportError as error:
+        return {"error": str(error)}
     except Exception as error:
-        if isinstance(error, ValueError) and str(error).startswith("expected "):
-            return {"error": str(error)}
         return {"error": f"{type(error).__name__}: {error}"}
 
 
@@ -190,15 +188,12 @@ def write_value(value: Any, spec: str, name: str) -> str:
     """
     value = as_scalar(value)
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(
-            f"expected a finite number for {name}, got {value}; correct the cell."
-        )
+        raise expected(f"a finite number for {name}", value, "correct the cell")
     try:
         shown = format(value, spec or default_format(value))
     except (ValueError, TypeError) as error:
-        got = f"{spec!r} for {value!r:.60}"
-        raise ValueError(
-            f"expected a format that fits {name}, got {got}; correct it."
+        raise expected(
+            f"a format that fits {name}", f"{spec!r} for {value!r:.60}", "correct it"
         ) from error
     if isinstance(value, str):
         return shown

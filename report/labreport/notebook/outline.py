@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from labreport import LabreportError
+from labreport import LabreportError, expected
 from labreport.notebook.code import shown_floats, used_names
 from labreport.notebook.expressions import (
     find_claims,
@@ -248,9 +248,11 @@ class Outline:
         level, (label, classes, _), title = node["c"]
         is_first = not self.counts[1]
         if (level == 1) != is_first:
-            wanted = "one top heading (#) and sections (##) below"
-            got = f"{'#' * level} {words(title)}"
-            raise LabreportError(f"expected {wanted}, got {got}; correct it.")
+            raise expected(
+                "one top heading (#) and sections (##) below",
+                f"{'#' * level} {words(title)}",
+                "correct it",
+            )
         self.counts[level] += 1
         for lower in range(level + 1, 4):
             self.counts[lower] = 0
@@ -274,13 +276,17 @@ class Outline:
         tex = environment[0]
         name, star = environment.groups()
         if name not in _NUMBERED:
-            got = f"{name}; write it in Markdown, or a formula between $$"
-            raise LabreportError(
-                f"expected equation, align, gather or multline, got {got}."
+            raise expected(
+                "equation, align, gather or multline",
+                name,
+                "write it in Markdown, or a formula between $$",
             )
         if name in ("align", "gather") and r"\\" in tex and not star:
-            got = f"several lines of {name}; use equation with aligned"
-            raise LabreportError(f"expected an equation with one number, got {got}.")
+            raise expected(
+                "an equation with one number",
+                f"several lines of {name}",
+                "use equation with aligned",
+            )
         number = ""
         attributes = []
         if not star:
@@ -407,9 +413,8 @@ def _formula_node(node: Node) -> Node:
 
 def _require_no_placeholder(tex: str) -> None:
     if find_placeholders(tex):
-        remedy = "write the number beside it"
-        raise LabreportError(
-            f"expected a formula without placeholders, got {tex}; {remedy}."
+        raise expected(
+            "a formula without placeholders", tex, "write the number beside it"
         )
 
 
@@ -453,9 +458,10 @@ def _last_sentence(text: str) -> str:
 def _name_of(label: str, kind: str) -> str:
     named = re.fullmatch(f"{kind}-({NAME})", label)
     if not named:
-        remedy = "use small letters, digits and hyphens"
-        raise LabreportError(
-            f"expected a label such as {kind}-first-part, got {label}; {remedy}."
+        raise expected(
+            f"a label such as {kind}-first-part",
+            label,
+            "use small letters, digits and hyphens",
         )
     return named[1]
 
@@ -469,8 +475,11 @@ def question_words(metadata: Mapping[str, Any]) -> str:
         question = {}
     number = question.get("number")
     if not re.fullmatch(r"\d+[a-z]?", str(number)):
-        wanted = 'the metadata "question": {"number": "3"}, or "3a"'
-        raise LabreportError(f"expected {wanted}, got {number!r}; correct it.")
+        raise expected(
+            'the metadata "question": {"number": "3"}, or "3a"',
+            repr(number),
+            "correct it",
+        )
     heading = f"Question {number}"
     if question.get("starred"):
         heading += " ★"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from labreport import LabreportError, paths
+from labreport import LabreportError, expected, paths
 from labreport.notebook.outline import KEY, REFERENCE_OR_CITATION, Outline, read_outline
 from labreport.notebook.syntax import Node, Tree, parse, run_pandoc, walk, write
 
@@ -135,13 +135,10 @@ def require_known(
     A key without a label must be one of the works.
     """
     if label and label not in labels:
-        raise LabreportError(
-            f"expected a reference to something shown, got @{label}; correct it."
-        )
+        raise expected("a reference to something shown", f"@{label}", "correct it")
     if not label and key not in works:
-        remedy = "add it or correct the key"
-        raise LabreportError(
-            f"expected a work in report/references.bib, got @{key}; {remedy}."
+        raise expected(
+            "a work in report/references.bib", f"@{key}", "add it or correct the key"
         )
 
 
