@@ -1,6 +1,4 @@
-"""The folders of a report, which only this module knows, and packages that are not
-installed.
-"""
+"""The folders of a report, which only this module knows."""
 
 import functools
 import json
@@ -8,7 +6,6 @@ import os
 import re
 import sys
 import threading
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -192,13 +189,3 @@ def write_atomically(path: str | Path, content: bytes) -> Path:
         return temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def require(extra: str, package: str) -> None:
-    """Raise LabreportError, which says what to install, unless a package of that extra
-    can be imported.
-    """
-    if find_spec(package) is None:
-        raise expected(
-            f"the package {package}", "none", f'run pip install "labreport[{extra}]"'
-        )

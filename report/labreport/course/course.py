@@ -4,6 +4,7 @@ and questions to answer.
 
 import ast
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,9 @@ def write_course(folder: Path) -> list[Path]:
     it, so that grading needs no report. Returns the files. Raises LabreportError if
     one of them exists already: nothing is replaced.
     """
-    paths.require("class", "nbgrader")
+    if find_spec("nbgrader") is None:
+        remedy = 'run pip install "labreport[class]"'
+        raise expected("the package nbgrader", "none", remedy)
     files: dict[str, bytes] = {}
     for name in FILES:
         files[name] = Path(__file__).with_name(name).read_bytes()

@@ -53,20 +53,14 @@ class Number:
 
 
 @dataclass(frozen=True)
-class CheckedClaim:
-    """A claim of the prose, and whether it held in the chapter's run."""
-
-    claim: Claim
-    holds: bool
-
-
-@dataclass(frozen=True)
 class ExecutedChapter:
     """An executed notebook.
 
     prose: a tree for each of its `fragments`. A placeholder {{3}} there stands for
     numbers[3], and the comment of a claim that is refuted becomes a span of the class
-    "refuted". run: the message in which `Chapter` describes the run.
+    "refuted". run: the message in which `Chapter` describes the run. num_claims: how
+    many claims were checked. refuted: those that do not hold; under the profile smoke
+    there are none, since it has too few data for any claim.
     """
 
     name: str
@@ -75,18 +69,9 @@ class ExecutedChapter:
     prose: list[Tree]
     numbers: list[Number]
     run: dict[str, Any]
-    claims: list[CheckedClaim]
+    num_claims: int
+    refuted: list[Claim]
     seconds: float
-
-    @property
-    def refuted(self) -> list[Claim]:
-        """Return the claims that do not hold.
-
-        Under the profile smoke there are none, since it has too few data for any claim.
-        """
-        if self.run["profile"] == "smoke":
-            return []
-        return [checked.claim for checked in self.claims if not checked.holds]
 
 
 @dataclass
@@ -148,11 +133,11 @@ def outputs(cell: NotebookNode, *kinds: str) -> Iterator[tuple[NotebookNode, Any
             yield output, message
 
 
-def messages(notebook: NotebookNode, kind: str) -> Iterator[Any]:
-    """Yield the messages of one kind in a notebook."""
+def messages(notebook: NotebookNode, *kinds: str) -> Iterator[tuple[NotebookNode, Any]]:
+    """Yield the messages of these kinds in a notebook, each with its cell."""
     for cell in notebook.cells:
-        for _, message in outputs(cell, kind):
-            yield message
+        for _, message in outputs(cell, *kinds):
+            yield cell, message
 
 
 def fragments(notebook: NotebookNode) -> Iterator[Fragment]:
@@ -186,8 +171,7 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
         outline = _number_parts(chapter)
         contents.chapters.append(chapter)
         contents.labels |= outline.labels
-        contents.refuted += _describe_refuted(chapter)
-        _mark_refuted(chapter)
+        contents.refuted += _mark_refuted(chapter)
         for cell, headline in _read_headlines(chapter, outline, works):
             name = headline["name"]
             if name in headline_cells:
@@ -212,7 +196,7 @@ def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
         "machine": machine,
         "number": chapter.number,
         "duration": duration,
-        "claims": len(chapter.claims),
+        "claims": chapter.num_claims,
     }
 
 
@@ -235,7 +219,7 @@ def locate_errors(chapter: str, fragment: Fragment) -> Iterator[None]:
 
 
 def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
-    runs = list(messages(notebook, "chapter"))
+    runs = [message for _, message in messages(notebook, "chapter")]
     if [run["name"] for run in runs] != [source.name]:
         got = ", ".join(f"Chapter({run['name']!r})" for run in runs) or "none"
         raise expected(
@@ -245,6 +229,9 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
         )
     above = _read_code_above(notebook)
     prose, numbers = _read_prose(source.name, notebook, above)
+    num_claims, refuted = _read_claims(source.name, notebook, prose, above)
+    if runs[0]["profile"] == "smoke":
+        refuted = []
     return ExecutedChapter(
         name=source.name,
         number=source.number,
@@ -252,7 +239,8 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
         prose=prose,
         numbers=numbers,
         run=runs[0],
-        claims=_read_claims(source.name, notebook, prose, above),
+        num_claims=num_claims,
+        refuted=refuted,
         seconds=notebook.metadata.labreport["seconds"],
     )
 
@@ -345,41 +333,43 @@ def _read_claims(
     notebook: NotebookNode,
     prose: list[Tree],
     above: Mapping[int, CodeAbove],
-) -> list[CheckedClaim]:
-    """Read the claims of a chapter's prose, with the verdicts of the cells of code
-    above.
+) -> tuple[int, list[Claim]]:
+    """Return how many claims a chapter's prose has, and those that do not hold, by the
+    verdicts of the cells of code above.
     """
-    checked: list[CheckedClaim] = []
+    number = 0
+    refuted: list[Claim] = []
     missing = {"error": "no cell of code above it"}
     for fragment, tree in zip(fragments(notebook), prose, strict=True):
         if fragment.key != "source":
             continue
+        verdicts = above[fragment.position].verdicts
         for claim in claims_of(tree):
-            verdicts = above[fragment.position].verdicts
             verdict = verdicts.get(claim.expression, missing)
-            with locate_errors(chapter, fragment):
-                _require_verdict(claim, verdict)
-            checked.append(CheckedClaim(claim, verdict["holds"]))
-    return checked
+            if "error" in verdict:
+                with locate_errors(chapter, fragment):
+                    raise expected(
+                        f"the claim {claim.expression!r} to be true or false",
+                        verdict["error"],
+                        "correct it or the cell above",
+                    )
+            number += 1
+            if not verdict["holds"]:
+                refuted.append(claim)
+    return number, refuted
 
 
-def _require_verdict(claim: Claim, verdict: Mapping[str, Any]) -> None:
-    if "error" in verdict:
-        raise expected(
-            f"the claim {claim.expression!r} to be true or false",
-            verdict["error"],
-            "correct it or the cell above",
-        )
+def _mark_refuted(chapter: ExecutedChapter) -> list[str]:
+    """Turn the comment of each claim that does not hold into a span of the class
+    "refuted", in place.
 
-
-def _describe_refuted(chapter: ExecutedChapter) -> Iterator[str]:
-    """Write a line for each sentence that its claim refutes: its section, how it
-    begins, the claim.
+    Returns a line for each: its section, how its sentence begins, the claim.
     """
+    lines: list[str] = []
     refuted = {id(claim.comment): claim for claim in chapter.refuted}
     title = paths.chapter_words(chapter.number)
     where = title
-    for node in nodes(chapter.prose):
+    for node in list(nodes(chapter.prose)):
         if node["t"] == "Header":
             heading = read_heading(node)
             if "." in heading.number:
@@ -390,17 +380,11 @@ def _describe_refuted(chapter: ExecutedChapter) -> Iterator[str]:
                 claim.sentence, lambda index: chapter.numbers[int(index)].text
             )
             start = shorten(sentence, 70, placeholder="…")
-            yield f"{where}: “{start}” (claim: {claim.expression})"
-
-
-def _mark_refuted(chapter: ExecutedChapter) -> None:
-    """Turn the comment of each claim that does not hold into a span of the class
-    "refuted", in place.
-    """
-    for claim in chapter.refuted:
-        mark = {"t": "Span", "c": [["", ["refuted"], []], []]}
-        is_block = claim.comment["t"] == "RawBlock"
-        claim.comment.update({"t": "Para", "c": [mark]} if is_block else mark)
+            lines.append(f"{where}: “{start}” (claim: {claim.expression})")
+            mark = {"t": "Span", "c": [["", ["refuted"], []], []]}
+            is_block = node["t"] == "RawBlock"
+            node.update({"t": "Para", "c": [mark]} if is_block else mark)
+    return lines
 
 
 def _read_headlines(

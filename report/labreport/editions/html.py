@@ -66,10 +66,9 @@ class Page:
         """
         covers = [cell for cell in self.notebook.cells if "cover" in tags(cell)]
         for cell in covers + self.notebook.cells:
-            for kind in ("figure", "animation"):
-                for output, message in outputs(cell, kind):
-                    if "label" in message:
-                        return output, message
+            for output, message in outputs(cell, "figure", "animation"):
+                if "label" in message:
+                    return output, message
         return None
 
     @property

@@ -29,7 +29,7 @@ from pygments.token import Comment, Keyword, Name, Number, Operator, String, Tok
 
 from labreport import LabreportError, expected, paths
 from labreport.editions import TEMPLATES
-from labreport.editions.contents import FLOATS, Contents, colophon, day_of, messages
+from labreport.editions.contents import Contents, colophon, day_of, messages
 from labreport.editions.prose import REFUTED, Edition, raw, select_shown, write_prose
 from labreport.editions.sources import read_title_page
 from labreport.notebook.chapter import MIME
@@ -132,7 +132,7 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
         cited=any(r"\cite" in body for body in bodies),
         chapters=[colophon(chapter) for chapter in contents.chapters],
         figures=Path(os.path.relpath(paths.figures(), tex_folder(profile))).as_posix(),
-        claims=sum(len(chapter.claims) for chapter in contents.chapters),
+        claims=sum(chapter.num_claims for chapter in contents.chapters),
         refuted=contents.refuted,
         highlighting=LISTING.get_style_defs(),
         profile=profile,
@@ -151,11 +151,9 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
 def _read_figures(notebook: NotebookNode, chapter: str) -> dict[str, bytes]:
     """Return the PDFs of a chapter's figures, by the file names in its TeX."""
     figures: dict[str, bytes] = {}
-    for kind in FLOATS:
-        for message in messages(notebook, kind):
-            if "pdf" in message:
-                name = f"{chapter}-{message['name']}.pdf"
-                figures[name] = base64.b64decode(message["pdf"])
+    for _, message in messages(notebook, "figure", "animation"):
+        name = f"{chapter}-{message['name']}.pdf"
+        figures[name] = base64.b64decode(message["pdf"])
     return figures
 
 
