@@ -159,31 +159,34 @@ def _new(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     from labreport.editions.execute import run_notebooks
     from labreport.editions.sources import select_sources
-    from labreport.editions.staleness import is_stale
+    from labreport.editions.staleness import find_stale
     from labreport.profiles import get_profile
 
     profile = get_profile(args.profile).name
     with _alone():
         sources = select_sources(args.chapters)
         if args.stale:
-            sources = [source for source in sources if is_stale(source, profile)]
+            sources = find_stale(sources, profile)
         run_notebooks(sources, profile, _say)
     return 0
 
 
 def _build(args: argparse.Namespace) -> int:
     from labreport.editions.current import EDITIONS, find_outdated, read_refuted
+    from labreport.editions.sources import find_sources
+    from labreport.editions.staleness import find_stale
     from labreport.profiles import get_profile
 
     profile = get_profile(args.profile).name
     editions = list(EDITIONS) if args.name == "report" else [args.name]
     with _alone():
-        outdated = find_outdated(editions, profile, _say)
+        stale = find_stale(find_sources(), profile)
+        outdated = editions if stale else find_outdated(editions, profile, _say)
         if outdated:
             # Slow to import, and not needed where all is up to date.
             from labreport.editions.build import build
 
-            build(outdated, profile, _say)
+            build(outdated, stale, profile, _say)
         refuted = read_refuted(editions)
     if not refuted:
         return 0

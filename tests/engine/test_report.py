@@ -150,7 +150,8 @@ def test_pandoc_takes_all_fragments_at_once_and_escapes_them():
 
 
 def build(profile="smoke"):
-    build_editions(["pdf"], profile, say=lambda line: None)
+    stale = staleness.find_stale(find_sources(), profile)
+    build_editions(["pdf"], stale, profile, say=lambda line: None)
     return paths.build() / "report.pdf"
 
 

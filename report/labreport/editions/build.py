@@ -21,20 +21,26 @@ from labreport.editions.latex import (
     tex_folder,
     typeset,
 )
-from labreport.editions.sources import find_sources, read_title_page
-from labreport.editions.staleness import is_stale
+from labreport.editions.sources import Source, find_sources, read_title_page
 from labreport.notebook.outline import read_outline
 
 
-def build(editions: Sequence[str], profile: str, say: Say) -> None:
-    """Write these editions (html, notebooks, pdf) of all chapters.
+def build(
+    editions: Sequence[str], stale: Sequence[Source], profile: str, say: Say
+) -> None:
+    """Run the stale chapters, and write these editions (html, notebooks, pdf) of all,
+    and results.json.
 
     Raises LabreportError for a mistake; the last good edition stays.
     """
-    _run_stale(profile, say)
+    sources = find_sources()
+    _run_stale(sources, stale, profile, say)
     # Before anything is read: what changes meanwhile makes the next build write again.
     inputs = digest_inputs(profile)
-    contents = _collect_executed(profile, say)
+    say(f"Notebooks to convert: {len(sources)}")
+    contents = collect((source, read_executed(source, profile)) for source in sources)
+    results = json.dumps(contents.results, indent=1, ensure_ascii=False)
+    paths.write_atomically(paths.build() / "results.json", f"{results}\n".encode())
     for edition in editions:
         if edition == "pdf":
             write_pdf(contents, profile, say)
@@ -47,15 +53,15 @@ def build(editions: Sequence[str], profile: str, say: Say) -> None:
         save_state(edition, inputs, contents.refuted)
 
 
-def _run_stale(profile: str, say: Say) -> None:
+def _run_stale(
+    sources: Sequence[Source], stale: Sequence[Source], profile: str, say: Say
+) -> None:
     """Run the stale chapters.
 
     Raises LabreportError first if the notebooks contain a mistake that can be seen
     without running them.
     """
     read_title_page()
-    sources = find_sources()
-    stale = [source for source in sources if is_stale(source, profile)]
     for source in sources:
         for mistake in read_outline(source.path, source.number).mistakes:
             raise LabreportError(mistake)
@@ -66,17 +72,11 @@ def _run_stale(profile: str, say: Say) -> None:
         run_notebooks(stale, profile, say)
 
 
-def _collect_executed(profile: str, say: Say) -> Contents:
-    sources = find_sources()
-    say(f"Notebooks to convert: {len(sources)}")
-    return collect((source, read_executed(source, profile)) for source in sources)
-
-
 def write_pdf(contents: Contents, profile: str, say: Say) -> None:
-    """Write report/build/report.pdf, and beside it results.json and environment.txt,
-    which lists every installed version.
+    """Write report/build/report.pdf, and beside it environment.txt, which lists every
+    installed version.
 
-    Raises LabreportError if TeX fails; all three then stay as they were.
+    Raises LabreportError if TeX fails; both then stay as they were.
     """
     latex, figures = make_document(contents, profile)
     say("Typesetting")
@@ -92,8 +92,6 @@ def write_pdf(contents: Contents, profile: str, say: Say) -> None:
     report = paths.build() / "report.pdf"
     content = pdf.read_bytes()
     paths.write_atomically(report, content)
-    results = json.dumps(contents.results, indent=1, ensure_ascii=False)
-    paths.write_atomically(paths.build() / "results.json", f"{results}\n".encode())
     versions = "".join(f"{version}\n" for version in environment.installed_versions())
     paths.write_atomically(paths.build() / "environment.txt", versions.encode())
     say(f"Wrote {report} ({len(content) / 1e6:.1f} MB)")

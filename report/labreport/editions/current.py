@@ -20,15 +20,14 @@ from labreport.editions.staleness import (
     executed_path,
     find_named,
     hash_file,
-    is_stale,
 )
 
 # The files of each edition below the folder of the build, in the order of writing: the
 # PDF last, so that all else is there without TeX.
 EDITIONS = {
-    "html": ("html/*.html",),
-    "notebooks": ("notebooks/*.ipynb",),
-    "pdf": ("report.pdf", "results.json", "environment.txt"),
+    "html": ("results.json", "html/*.html"),
+    "notebooks": ("results.json", "notebooks/*.ipynb"),
+    "pdf": ("results.json", "report.pdf", "environment.txt"),
 }
 
 
@@ -42,11 +41,9 @@ class State(TypedDict):
 def find_outdated(
     editions: Iterable[str], profile: str, say: Callable[[str], None]
 ) -> list[str]:
-    """Return the editions of which a chapter is stale, or of which a source or a file
-    changed.
+    """Return the editions of which a source or a file changed, if no chapter is
+    stale.
     """
-    if any(is_stale(source, profile) for source in find_sources()):
-        return list(editions)
     inputs = digest_inputs(profile)
     outdated = []
     for edition in editions:

@@ -24,6 +24,11 @@ def executed_path(source: Source, profile: str) -> Path:
     return paths.build() / profile / f"{source.name}.ipynb"
 
 
+def find_stale(sources: Iterable[Source], profile: str) -> list[Source]:
+    """Return those of the notebooks that have to run again."""
+    return [source for source in sources if is_stale(source, profile)]
+
+
 def is_stale(source: Source, profile: str) -> bool:
     """Return whether a notebook's executed copy is missing, or was made from other
     inputs.
