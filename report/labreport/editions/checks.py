@@ -9,7 +9,6 @@ from nbformat import NotebookNode
 
 from labreport import LabreportError
 from labreport.editions import sources
-from labreport.editions.committed import has_outputs, read_as_committed
 from labreport.editions.sources import Source, tags
 from labreport.notebook.code import method_name, shown_floats, walk_code
 from labreport.notebook.expressions import (
@@ -94,18 +93,11 @@ def find_complaints() -> list[str]:
 
 
 def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
-    if has_outputs(notebook) and has_outputs(read_as_committed(source.path)):
-        yield (
-            f"{source.name}: outputs that git would commit; clear them, or have git "
-            "leave them out, as nbstripout --install does"
-        )
     settings = find_settings(cell.source for cell in sources.code_cells(notebook))
     trees = parse([_say(cell) for cell in notebook.cells])
     above_all_code = True
     for index, cell in enumerate(notebook.cells):
         where = f"{source.name}, cell {index + 1} ({first_line(cell.source, 40)})"
-        if "TODO" in cell.source:
-            yield f"{where}: the word TODO"
         if cell.cell_type == "code":
             above_all_code = False
         if "question" not in tags(cell):

@@ -129,7 +129,7 @@ class ProseFilter:
         (label, classes, attributes), content = node["c"]
         if "equation" in classes:
             tex = content[0]["c"][1]
-            number = dict(attributes).get("number", "")
+            number = dict(attributes)["number"]
             return self.edition.equation(tex, label, number)
         if "refuted" in classes:
             return self.edition.refuted

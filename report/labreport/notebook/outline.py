@@ -287,18 +287,22 @@ class Outline:
                 f"several lines of {name}",
                 "use equation with aligned",
             )
+        label = ""
         number = ""
-        attributes = []
         if not star:
             number = f"({self._count('Equation')})"
-            attributes.append(["number", number])
-        label = ""
         named = _LABEL.search(tex)
         if named:
+            if star:
+                raise expected(
+                    "a label in an equation with a number",
+                    f"{named[1]} in {name}*",
+                    "leave out the star",
+                )
             label = f"eq-{self.number}-{_name_of(named[1], 'eq')}"
-            self._add_label(label, f"Equation {number or '()'}", position)
-        content = [[label, ["equation"], attributes], [_formula_node(node)]]
-        span = {"t": "Span", "c": content}
+            self._add_label(label, f"Equation {number}", position)
+        attributes = [label, ["equation"], [["number", number]]]
+        span = {"t": "Span", "c": [attributes, [_formula_node(node)]]}
         node.update(span if node["t"] == "RawInline" else {"t": "Para", "c": [span]})
         return number
 
