@@ -195,16 +195,16 @@ def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
     return folder / "report.pdf"
 
 
-def choose_fonts(latex: str, unknown: str, contents: Contents) -> str:
+def choose_fonts(latex: str, unknown: str) -> str:
     """Write TeX that gives LuaLaTeX fonts for all characters of the document.
 
     These are DejaVu, which Matplotlib contains, and behind it fonts of the machine.
-    unknown: a character that pdfTeX lacks. Raises LabreportError, which names the cell,
-    for a character that no font here can print.
+    unknown: a character that pdfTeX lacks. Raises LabreportError for a character that
+    no font here can print.
     """
     program = subprocess.run(["kpsewhich", "luaotfload.sty"], capture_output=True)
     if not program.stdout:
-        raise _not_printable(unknown, "no LuaLaTeX", "texlive-luatex", contents)
+        raise _not_printable(unknown, "no LuaLaTeX", "texlive-luatex")
     folder = Path(mpl.get_data_path(), "fonts", "ttf").as_posix()
     dejavu = [f"{folder}/DejaVuSerif.ttf", f"{folder}/DejaVuSans.ttf"]
     missing = _characters_of_text(latex)
@@ -219,20 +219,17 @@ def choose_fonts(latex: str, unknown: str, contents: Contents) -> str:
     if missing:
         got = "no font that has it, from left to right"
         packages = "fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji"
-        raise _not_printable(min(missing), got, packages, contents)
+        raise _not_printable(min(missing), got, packages)
     template = (TEMPLATES / "fonts.tex").read_text(encoding="utf-8")
     return template.replace("FOLDER", f"{folder}/").replace("OTHERS", ", ".join(fonts))
 
 
-def _not_printable(
-    sign: str, got: str, packages: str, contents: Contents
-) -> LabreportError:
-    """Return the error for a character that cannot be printed; it names the cell."""
-    where = _find(sign, contents)
-    wanted = f"what prints {sign} (U+{ord(sign):04X}) in a PDF"
-    install = f"install it (Debian: apt-get install {packages})"
-    return LabreportError(
-        f"{where}: expected {wanted}, got {got}; {install}, or write another sign."
+def _not_printable(sign: str, got: str, packages: str) -> LabreportError:
+    """Return the error for a character that cannot be printed."""
+    return expected(
+        f"what prints {sign} (U+{ord(sign):04X}) in a PDF",
+        got,
+        f"install it (Debian: apt-get install {packages}), or write another sign",
     )
 
 
@@ -256,15 +253,6 @@ def _characters_of_font(path: str) -> set[str]:
         return set()
     characters = set(map(chr, codes))
     return {c for c in characters if unicodedata.bidirectional(c) not in ("R", "AL")}
-
-
-def _find(sign: str, contents: Contents) -> str:
-    """Return the first cell that contains a sign."""
-    for chapter in contents.chapters:
-        for position, cell in enumerate(chapter.notebook.cells, start=1):
-            if sign in str(cell):
-                return f"{chapter.name}, cell {position}"
-    return "report.toml or references.bib"
 
 
 def _lay_out(latex: str, figures: Mapping[str, bytes], folder: Path) -> None:
