@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +190,15 @@ def write_atomically(path: str | Path, content: bytes) -> Path:
         return temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_new(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Write files into a folder, by their names there; return them in order.
+
+    Raises LabreportError if one of them exists already: nothing is replaced.
+    """
+    for name in files:
+        if (folder / name).exists():
+            got = f"one with {folder / name}"
+            raise expected("a new folder", got, "name another")
+    return [write_atomically(folder / name, files[name]) for name in sorted(files)]

@@ -84,14 +84,12 @@ def test_nothing_that_is_there_is_replaced(mine, capsys):
     before = (mine / "report" / "references.bib").read_bytes()
     (mine / "report" / "references.bib").write_bytes(before + b"% mine")
     assert main(["new", str(mine), "--title", "Another", "--author", "Nobody"]) == 2
-    assert (
-        "expected a folder for a new report, got one with " in capsys.readouterr().err
-    )
+    assert "expected a new folder, got one with " in capsys.readouterr().err
     assert read_title_page().authors == ["Ada", "Émile"]
     assert not list((mine / "notebooks").iterdir())
     inside = mine / "report" / "references.bib" / "here"
     assert main(["new", str(inside), "--title", "Another", "--author", "Nobody"]) == 2
-    assert f"expected a folder to write into, got {inside} (" in capsys.readouterr().err
+    assert f"got [Errno 20] Not a directory: '{inside}'" in capsys.readouterr().err
 
 
 @pytest.mark.report

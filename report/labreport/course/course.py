@@ -12,7 +12,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from labreport import expected, paths
+from labreport import LabreportError, expected, paths
 from labreport.editions.sources import Source, code_cells, find_sources, tags
 from labreport.editions.staleness import find_named_results
 from labreport.imports import find_imported
@@ -69,12 +69,7 @@ def write_course(folder: Path) -> list[Path]:
         files[f"{assignment}/{source.name}.ipynb"] = content
         for name, path in find_files_beside(notebook).items():
             files[f"{assignment}/{name}"] = path.read_bytes()
-    for name in files:
-        if (folder / name).exists():
-            raise expected("a new folder", f"one with {name}", "name another one")
-    for name, content in files.items():
-        paths.write_atomically(folder / name, content)
-    return [folder / name for name in files]
+    return paths.write_new(folder, files)
 
 
 def find_checks(source: Source) -> Path:
@@ -113,6 +108,8 @@ def make_notebook(source: Source) -> NotebookNode:
     """
     notebook = source.read()
     references = References(source.path, source.number)
+    for mistake in references.outline.mistakes:
+        raise LabreportError(mistake)
     checks = find_checks(source)
     tasks = read_tasks(checks)
     questions = _group_answers(notebook.cells)
@@ -200,8 +197,12 @@ def _write_exercise(
 ) -> list[NotebookNode]:
     """Write the task, the cell with its solution marked, and the test."""
     exercise = cell.id.replace("-", "_")
-    points = cell.metadata.exercise.get("points", 1)
-    names = set(cell.metadata.exercise["defines"])
+    metadata = cell.metadata.get("exercise", {})
+    names = set(metadata.get("defines", ()))
+    if not names:
+        wanted = f'the metadata "exercise": {{"defines": ["NAME"]}} of {cell.id}'
+        raise expected(wanted, "no name", "write which names students define")
+    points = metadata.get("points", 1)
     _, defined = used_names(cell.source)
     if exercise not in tasks or not names <= defined:
         raise expected(

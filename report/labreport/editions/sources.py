@@ -212,25 +212,13 @@ def write_report(folder: Path, title: str, authors: list[str]) -> list[Path]:
     exists already: nothing is replaced.
     """
     template = TEMPLATES / "new"
-    files = {}
+    files: dict[str, bytes] = {}
     for path in template.rglob("*"):
         if path.is_file():
-            files[path.relative_to(template)] = path.read_bytes()
+            files[path.relative_to(template).as_posix()] = path.read_bytes()
     # A string of JSON is one of TOML.
     written_title = json.dumps(title, ensure_ascii=False)
     written_authors = json.dumps(authors, ensure_ascii=False)
     front = f"title = {written_title}\nauthors = {written_authors}\n"
-    files[paths.MARK] = front.encode()
-    for name in sorted(files):
-        if (folder / name).exists():
-            raise expected(
-                "a folder for a new report", f"one with {folder / name}", "name another"
-            )
-    try:
-        return [
-            paths.write_atomically(folder / name, files[name]) for name in sorted(files)
-        ]
-    except OSError as error:
-        raise expected(
-            "a folder to write into", f"{folder} ({error.strerror})", "name another"
-        ) from error
+    files[paths.MARK.as_posix()] = front.encode()
+    return paths.write_new(folder, files)
