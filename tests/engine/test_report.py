@@ -149,9 +149,13 @@ def test_pandoc_takes_all_fragments_at_once_and_escapes_them():
     assert latex[3] == r"It cites \citep{he2016deep}."
 
 
-def build(profile="smoke"):
+def write_edition(edition, profile):
     stale = staleness.find_stale(find_sources(), profile)
-    build_editions(["pdf"], stale, profile, say=lambda line: None)
+    build_editions([edition], stale, profile, say=lambda line: None)
+
+
+def build(profile="smoke"):
+    write_edition("pdf", profile)
     return paths.build() / "report.pdf"
 
 
@@ -326,7 +330,7 @@ def test_a_placeholder_or_a_claim_that_is_a_mistake_stops_a_build(
 ):
     project.write("1_transfer", code("x = 1"), text(prose))
     with pytest.raises(LabreportError, match=complaint):
-        build_editions(["html"], profile, say=lambda line: None)
+        write_edition("html", profile)
     assert not (project.build / "html").exists()
 
 
@@ -340,7 +344,7 @@ def test_a_claim_above_all_code_is_a_mistake(project):
         LabreportError,
         match=r"cell 1 .*: expected the claim '1 < 2' .*, got no cell of code above it",
     ):
-        build_editions(["html"], "quick", say=lambda line: None)
+        write_edition("html", "quick")
 
 
 DOUBTFUL = (

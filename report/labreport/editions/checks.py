@@ -159,8 +159,6 @@ def _check_references(chapters: list[CheckedNotebook]) -> Iterator[str]:
             referred.add(reference_label(key, chapter.source.number))
     for chapter in chapters:
         name = chapter.source.name
-        for complaint in chapter.outline.duplicates.values():
-            yield f"{name}: {complaint}"
         for label in chapter.outline.labels:
             if label.startswith("fig-") and label not in referred:
                 yield f"{name}: no text refers to the figure @{label}"

@@ -78,15 +78,15 @@ class ExecutedChapter:
 class Contents:
     """The contents of a report.
 
-    labels: those to which prose may refer. headlines: in the order of chapters; each
-    has what `Chapter.headline` says, and its chapter, cell, section (the label of the
-    heading above it, or None), profile and commit. refuted: a line for each sentence
-    that the run of its chapter contradicts.
+    labels: those to which prose may refer. headlines: by name, in the order of
+    chapters; each has what `Chapter.headline` says, and its chapter, cell, section (the
+    label of the heading above it, or None), profile and commit. refuted: a line for
+    each sentence that the run of its chapter contradicts.
     """
 
     labels: dict[str, Label] = field(default_factory=dict)
     chapters: list[ExecutedChapter] = field(default_factory=list)
-    headlines: list[dict[str, Any]] = field(default_factory=list)
+    headlines: dict[str, dict[str, Any]] = field(default_factory=dict)
     refuted: list[str] = field(default_factory=list)
 
     @property
@@ -102,8 +102,7 @@ class Contents:
             for number in numbers:
                 del number["beside"]
             chapters[chapter.name] = {**_origin(chapter), "numbers": numbers}
-        headlines = {headline["name"]: headline for headline in self.headlines}
-        return {"chapters": chapters, "headlines": headlines}
+        return {"chapters": chapters, "headlines": self.headlines}
 
 
 class Fragment(NamedTuple):
@@ -165,23 +164,13 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
     """
     contents = Contents()
     works = read_citation_keys()
-    headline_cells: dict[str, str] = {}
     for source, notebook in notebooks:
         chapter = _read_chapter(source, notebook)
         outline = _number_parts(chapter)
         contents.chapters.append(chapter)
         contents.labels |= outline.labels
         contents.refuted += _mark_refuted(chapter)
-        for cell, headline in _read_headlines(chapter, outline, works):
-            name = headline["name"]
-            if name in headline_cells:
-                raise expected(
-                    f"one use of the name {name}",
-                    f"{headline_cells[name]} and {cell}",
-                    "rename one",
-                )
-            headline_cells[name] = cell
-            contents.headlines.append(headline)
+        _add_headlines(contents, chapter, outline, works)
     return contents
 
 
@@ -387,26 +376,30 @@ def _mark_refuted(chapter: ExecutedChapter) -> list[str]:
     return lines
 
 
-def _read_headlines(
-    chapter: ExecutedChapter, outline: Outline, works: set[str]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Read a chapter's headlines, each with the words for its cell.
+def _add_headlines(
+    contents: Contents, chapter: ExecutedChapter, outline: Outline, works: set[str]
+) -> None:
+    """Add a chapter's headlines to the contents.
 
     works: the keys of the bibliography.
     """
     for position, cell in enumerate(chapter.notebook.cells, start=1):
         for _, headline in outputs(cell, "headline"):
-            if headline["work"]:
-                with locate_errors(chapter.name, Fragment(position, cell, "source")):
+            name = headline["name"]
+            with locate_errors(chapter.name, Fragment(position, cell, "source")):
+                if headline["work"]:
                     require_known(headline["work"], None, (), works)
-            origin = {
+                if name in contents.headlines:
+                    first = contents.headlines[name]["chapter"]
+                    got = f"another one in {first}"
+                    raise expected(f"one use of the name {name}", got, "rename one")
+            contents.headlines[name] = {
+                **headline,
                 "chapter": chapter.name,
                 "section": outline.section_above(position),
                 **_origin(chapter),
                 "cell": cell.id,
             }
-            start = first_line(cell.source, 40)
-            yield f"cell {position} of {chapter.name} ({start})", headline | origin
 
 
 def _number_parts(chapter: ExecutedChapter) -> Outline:
@@ -421,15 +414,11 @@ def _number_parts(chapter: ExecutedChapter) -> Outline:
         with locate_errors(chapter.name, fragment):
             outline.number_prose(tree, fragment.position)
             _embed_pictures(tree, cell.get("attachments", {}))
-        if fragment.key == "caption":
-            message = fragment.box
-            kind = FLOATS[message["kind"]]
-            name = message["name"]
-            label, number = outline.number_float(kind, name, fragment.position)
-            message["label"] = label
-            message["number"] = number
-    for complaint in outline.duplicates.values():
-        raise LabreportError(f"{chapter.name}: {complaint}")
+            if fragment.key == "caption":
+                message = fragment.box
+                kind = FLOATS[message["kind"]]
+                named = outline.number_float(kind, message["name"], fragment.position)
+                message["label"], message["number"] = named
     return outline
 
 

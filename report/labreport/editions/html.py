@@ -145,7 +145,7 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
         chapters=[colophon(chapter) for chapter in contents.chapters],
         profile=profile,
         day=day_of(contents),
-        headlines=contents.headlines,
+        headlines=list(contents.headlines.values()),
         refuted=contents.refuted,
         cited=cited,
         bibliography=bibliography,
@@ -171,7 +171,8 @@ def _cite(contents: Contents) -> tuple[dict[str, str], str]:
     """Return the citation of each work that a headline names, and the bibliography to
     which they link.
     """
-    works = sorted({headline["work"] for headline in contents.headlines} - {None})
+    headlines = contents.headlines.values()
+    works = sorted({headline["work"] for headline in headlines} - {None})
     citations = parse([f"[@{work}]" for work in works])
     texts = write(citations, "html", _options())
     bibliography = texts.pop()

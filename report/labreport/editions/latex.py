@@ -128,7 +128,7 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
     latex = environment.get_template("report.tex.j2").render(
         report=read_title_page(),
         bodies=bodies,
-        headlines=contents.headlines,
+        headlines=list(contents.headlines.values()),
         cited=any(r"\cite" in body for body in bodies),
         chapters=[colophon(chapter) for chapter in contents.chapters],
         figures=Path(os.path.relpath(paths.figures(), tex_folder(profile))).as_posix(),

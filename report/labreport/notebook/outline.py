@@ -121,8 +121,7 @@ class CodeCell:
 class Outline:
     """The labels of a chapter, and what each cell of its notebook contains.
 
-    number, name: those of the chapter, such as "2" and "2_networks". duplicates: the
-    labels that are used more than once, each with a sentence that says so. tokens:
+    number, name: those of the chapter, such as "2" and "2_networks". tokens:
     references and citations, each with the position of the first cell that contains it.
     formulas: each formula as it was written, with its node. mistakes: sentences about
     mistakes at which a build stops.
@@ -131,7 +130,6 @@ class Outline:
     number: str
     name: str = ""
     labels: dict[str, Label] = field(default_factory=dict)
-    duplicates: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)
     prose: list[ProseCell] = field(default_factory=list)
     code: list[CodeCell] = field(default_factory=list)
@@ -174,7 +172,10 @@ class Outline:
     def add_code(
         self, position: int, identity: str, source: str, tags: Collection[str]
     ) -> None:
-        """Note a cell of code, and number the figures and tables that it shows."""
+        """Note a cell of code, and number the figures and tables that it shows.
+
+        Raises LabreportError for a name that is used twice.
+        """
         self.code.append(CodeCell(identity, source.strip()))
         if not HIDING.isdisjoint(tags):
             return
@@ -185,7 +186,8 @@ class Outline:
     def number_float(self, kind: str, name: str, position: int) -> tuple[str, str]:
         """Number the next figure ("fig") or table ("tab"), in the cell at a position.
 
-        Returns its label and its words, as ("fig-2-cat", "Figure 2.1").
+        Returns its label and its words, as ("fig-2-cat", "Figure 2.1"). Raises
+        LabreportError for a name that is used twice.
         """
         label = f"{kind}-{self.number}-{name}"
         words = f"{WORDS[kind]} {self._count(WORDS[kind])}"
@@ -199,7 +201,7 @@ class Outline:
         of the class "equation" with both. Returns the numbers of the headings, and of
         each formula its number or "". Raises LabreportError for an equation with
         several numbers, for an environment that is no equation, for a placeholder in a
-        formula, and for a label that is not valid.
+        formula, and for a label that is not valid or is used twice.
         """
         headings: list[str] = []
         equations: list[str] = []
@@ -309,12 +311,9 @@ class Outline:
     def _add_label(self, label: str, words: str, position: int) -> None:
         if label in self.labels:
             first = self.labels[label].cell
-            self.duplicates[label] = (
-                f"expected one use of the label {label}, got one in cell {first} and "
-                f"one in cell {position}; rename one."
-            )
-        else:
-            self.labels[label] = Label(words, self.name, position)
+            got = f"one in cell {first} and one in cell {position}"
+            raise expected(f"one use of the label {label}", got, "rename one")
+        self.labels[label] = Label(words, self.name, position)
 
     def _count(self, kind: str) -> str:
         self.counts[kind] += 1
@@ -340,16 +339,16 @@ def read_outline(path: Path, number: str) -> Outline:
         source = "".join(cell["source"])
         tags = cell["metadata"].get("tags", ())
         has_parameters = has_parameters or "parameters" in tags
-        if cell["cell_type"] == "code":
-            identity = cell.get("id", str(position))
-            outline.add_code(position, identity, source, tags)
-        elif cell["cell_type"] == "markdown":
-            tree = trees.get(position, [])
-            try:
+        try:
+            if cell["cell_type"] == "code":
+                identity = cell.get("id", str(position))
+                outline.add_code(position, identity, source, tags)
+            elif cell["cell_type"] == "markdown":
+                tree = trees.get(position, [])
                 outline.add_markdown(position, tree, source, cell["metadata"])
-            except LabreportError as error:
-                start = first_line(source, 40)
-                outline.mistakes.append(f"{where} {position} ({start}): {error}")
+        except LabreportError as error:
+            start = first_line(source, 40)
+            outline.mistakes.append(f"{where} {position} ({start}): {error}")
     if not outline.counts[1] and not outline.mistakes:
         outline.mistakes.append(
             f"{where} 1: expected a top heading (# Title), got none; begin with one."

@@ -213,8 +213,6 @@ class References:
         path = self._path_of(number)
         outline = self._chapter(path, number) if path else Outline(number)
         require_known(key, label, outline.labels, ())
-        if label in outline.duplicates:
-            raise LabreportError(outline.duplicates[label])
         words = outline.labels[label].words
         if path and path != self.path:
             return {"text": words, "href": path.name}
