@@ -3,6 +3,7 @@ class, diff, variants, study.
 """
 
 import argparse
+import json
 import os
 import shlex
 import sys
@@ -172,7 +173,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from labreport.editions.current import EDITIONS, find_outdated, read_refuted
+    from labreport.editions.current import EDITIONS, find_outdated
     from labreport.editions.sources import find_sources
     from labreport.editions.staleness import find_stale
     from labreport.profiles import get_profile
@@ -187,7 +188,8 @@ def _build(args: argparse.Namespace) -> int:
             from labreport.editions.build import build
 
             build(outdated, stale, profile, _say)
-        refuted = read_refuted(editions)
+        results = (paths.build() / "results.json").read_text(encoding="utf-8")
+        refuted = json.loads(results)["refuted"]
     if not refuted:
         return 0
     _say("Sentences that do not hold in this run, and are marked in the text:")

@@ -11,7 +11,7 @@ import nbformat
 from labreport import LabreportError, environment, paths
 from labreport.editions.contents import Contents, collect
 from labreport.editions.copies import make_copies
-from labreport.editions.current import digest_inputs, save_state
+from labreport.editions.current import digest_inputs, save_digest
 from labreport.editions.execute import Say, read_executed, run_notebooks
 from labreport.editions.html import make_pages
 from labreport.editions.latex import (
@@ -50,7 +50,7 @@ def build(
             copies = make_copies(contents)
             texts = {name: nbformat.writes(copy) for name, copy in copies.items()}
             _replace(edition, texts, say)
-        save_state(edition, inputs, contents.refuted)
+        save_digest(edition, inputs)
 
 
 def _run_stale(

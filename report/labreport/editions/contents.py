@@ -93,8 +93,8 @@ class Contents:
     def results(self) -> dict[str, Any]:
         """Return the content of results.json.
 
-        These are the headlines by name, and for each chapter its placeholders with
-        their text and value.
+        These are the headlines by name, for each chapter its placeholders with their
+        text and value, and the sentences that the run contradicts.
         """
         chapters = {}
         for chapter in self.chapters:
@@ -102,7 +102,11 @@ class Contents:
             for number in numbers:
                 del number["beside"]
             chapters[chapter.name] = {**_origin(chapter), "numbers": numbers}
-        return {"chapters": chapters, "headlines": self.headlines}
+        return {
+            "chapters": chapters,
+            "headlines": self.headlines,
+            "refuted": self.refuted,
+        }
 
 
 class Fragment(NamedTuple):
@@ -253,9 +257,8 @@ def _read_code_above(notebook: NotebookNode) -> dict[int, CodeAbove]:
         if cell.cell_type == "code":
             last = CodeAbove(cell.id)
             for _, message in outputs(cell, "values"):
-                last.values.update(message["values"])
-                for verdict in message["claims"]:
-                    last.verdicts[verdict["claim"]] = verdict
+                verdicts = {verdict["claim"]: verdict for verdict in message["claims"]}
+                last = CodeAbove(cell.id, message["values"], verdicts)
         above[position] = last
     return above
 

@@ -2,8 +2,7 @@
 written again.
 
 It is up to date if no chapter is stale, and if a digest of its sources and of its own
-files is still the one that was saved beside it. Saved with the digest are the sentences
-of the edition that its run contradicts.
+files is still the one that was saved beside it.
 """
 
 import hashlib
@@ -11,7 +10,6 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypedDict
 from urllib.parse import unquote
 
 from labreport import environment, paths
@@ -31,13 +29,6 @@ EDITIONS = {
 }
 
 
-class State(TypedDict):
-    """The digest and the sentences that are saved beside an edition."""
-
-    digest: str
-    refuted: list[str]
-
-
 def find_outdated(
     editions: Iterable[str], profile: str, say: Callable[[str], None]
 ) -> list[str]:
@@ -47,28 +38,23 @@ def find_outdated(
     inputs = digest_inputs(profile)
     outdated = []
     for edition in editions:
-        if _read_state(edition)["digest"] == _digest_edition(edition, inputs):
+        saved = _digest_file(edition)
+        digest = _digest_edition(edition, inputs)
+        if saved.is_file() and saved.read_text() == digest:
             say(f"{edition}: up to date")
         else:
             outdated.append(edition)
     return outdated
 
 
-def save_state(edition: str, inputs: str, refuted: list[str]) -> None:
-    """Save that an edition was just written from these inputs (see `digest_inputs`),
-    and its refuted sentences.
-    """
-    state = State(digest=_digest_edition(edition, inputs), refuted=refuted)
-    content = json.dumps(state, indent=1, ensure_ascii=False)
-    paths.write_atomically(_state_file(edition), content.encode())
+def save_digest(edition: str, inputs: str) -> None:
+    """Save that an edition was just written from these inputs (see `digest_inputs`)."""
+    digest = _digest_edition(edition, inputs)
+    paths.write_atomically(_digest_file(edition), digest.encode())
 
 
-def read_refuted(editions: Iterable[str]) -> list[str]:
-    """Return a line for each sentence of these editions that their run contradicts."""
-    lines: dict[str, None] = {}  # in order, each once
-    for edition in editions:
-        lines |= dict.fromkeys(_read_state(edition)["refuted"])
-    return list(lines)
+def _digest_file(edition: str) -> Path:
+    return paths.build() / f"{edition}.sha256"
 
 
 def digest_inputs(profile: str) -> str:
@@ -112,15 +98,3 @@ def _digest(files: Iterable[Path], start: str) -> str:
         if path.is_file() and "__pycache__" not in path.parts:
             digest.update(f"{path}{hash_file(path)}".encode())
     return digest.hexdigest()
-
-
-def _read_state(edition: str) -> State:
-    """Read what `save_state` saved; an empty state if nothing was."""
-    try:
-        return json.loads(_state_file(edition).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return State(digest="", refuted=[])
-
-
-def _state_file(edition: str) -> Path:
-    return paths.build() / f"{edition}.json"

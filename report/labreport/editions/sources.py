@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from labreport import expected, paths
+from labreport import check_name, expected, paths
 from labreport.editions import TEMPLATES
 from labreport.notebook.references import read_keys
 from labreport.notebook.syntax import first_line
@@ -148,11 +148,7 @@ def select_sources(chapters: Iterable[str]) -> list[Source]:
             by_name[name] = source
     selected = []
     for chapter in chapters:
-        if chapter not in by_name:
-            valid = ", ".join(f"{source.number} ({source.name})" for source in sources)
-            raise expected(
-                f"a chapter among {valid}", repr(chapter), "choose one of them"
-            )
+        check_name("a chapter", chapter, by_name)
         selected.append(by_name[chapter])
     return selected or sources
 
