@@ -6,7 +6,8 @@ the level 1 - .05 / number, so that all of them hold together with a probability
 least 95 % (Bonferroni).
 
 Scores are float (N, ...). What belongs together, such as the classes of one picture, is
-one row and counts once, as its mean. Raises ValueError for scores that are not finite.
+one row and counts once, as its mean. Raises LabreportError for scores that are not
+finite.
 """
 
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ def mean(values: ArrayLike, number: int = 1) -> Interval:
     """Mean of values (N, ...) with Student's interval, ± t sd / sqrt(N).
 
     Of booleans (N,) it is `proportion`. Of equal values, whose sd is 0, the interval
-    has no width, however few they are. Raises ValueError for fewer than two rows.
+    has no width, however few they are. Raises LabreportError for fewer than two rows.
     """
     check_counts(number=number)
     rows = _average_rows(values)
@@ -55,8 +56,9 @@ def compare(
 
     The interval is Welch's (1947); with `paired`, that of `mean` for the differences.
     Scores are paired if they are of the same pictures, grids or classes, or of one
-    network measured twice; trainings are not paired by their seed. Raises ValueError
-    for fewer than two rows; if paired, for two shapes; else, if neither varies.
+    network measured twice; trainings are not paired by their seed. Raises
+    LabreportError for fewer than two rows; if paired, for two shapes; else, if neither
+    varies.
     """
     if paired:
         if np.shape(first) != np.shape(second):
@@ -80,7 +82,7 @@ def compare(
 def ratio(first: ArrayLike, second: ArrayLike, number: int = 1) -> Interval:
     """Geometric mean of the first scores over that of the second.
 
-    It is `compare` of their logarithms. Raises ValueError for scores that are not
+    It is `compare` of their logarithms. Raises LabreportError for scores that are not
     positive, and as `compare` does.
     """
     for scores in (first, second):
@@ -111,8 +113,8 @@ def mcnemar(first: ArrayLike, second: ArrayLike, number: int = 1) -> McNemar:
     first, second: booleans (N,), whether each example is right. The p-value is that of
     b heads in b + c tosses of a fair coin, two-sided, with b and c the examples that
     only one has right; it is not corrected. The interval, of paired differences, is
-    good from about 1,000 examples on. Raises ValueError unless both are booleans of one
-    length, two or more.
+    good from about 1,000 examples on. Raises LabreportError unless both are booleans of
+    one length, two or more.
     """
     first = np.asarray(first)
     second = np.asarray(second)
@@ -139,7 +141,7 @@ def compare_splits(
 
     first, second: float (S,). The splits share examples, so the interval of paired
     differences is widened by sqrt(1 + S num_test / num_train) (Nadeau and Bengio 2003).
-    Raises ValueError as `compare` does for pairs, and for sizes below 1.
+    Raises LabreportError as `compare` does for pairs, and for sizes below 1.
     """
     check_counts(num_train=num_train, num_test=num_test)
     difference, _, high = compare(first, second, paired=True)
@@ -151,8 +153,8 @@ def compare_splits(
 def proportion(count: int, total: int, number: int = 1) -> Interval:
     """Share of independent examples, such as an accuracy, with its exact interval.
 
-    The interval is Clopper and Pearson's. Raises ValueError unless 0 <= count <= total,
-    both whole numbers.
+    The interval is Clopper and Pearson's. Raises LabreportError unless 0 <= count <=
+    total, both whole numbers.
     """
     check_counts(total=total, number=number)
     check_counts(0, count=count)

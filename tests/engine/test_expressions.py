@@ -135,7 +135,7 @@ def test_what_is_neither_true_nor_false_is_no_claim(claim, got):
         ("So. <!-- holds: -->", "expected a claim, got '<!-- holds:'"),
         (
             "So. <!-- holds: a > -->",
-            "expected a claim that is an expression of Python, got '<!-- holds: a >'",
+            "expected a claim, got '<!-- holds: a >'",
         ),
         (
             "So. <!-- holds: a > 1",

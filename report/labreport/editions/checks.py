@@ -133,7 +133,7 @@ def _check_placeholders(markdown: str, above_all_code: bool) -> Iterator[str]:
             yield f"{braced} above all code, where nothing has a value yet"
         try:
             require_simple(placeholder)
-        except ValueError as error:
+        except LabreportError as error:
             yield str(error)
 
 

@@ -214,8 +214,8 @@ class Chapter:
         interval. what: what was measured, in plain words. form: Python's format of this
         number and of those beside it, by default a share in per cent. practical: the
         same under other settings, in a column that report.toml names. published: what
-        `work`, a key of report/references.bib, reports. Raises ValueError for published
-        without work, and for a value that is not a finite number.
+        `work`, a key of report/references.bib, reports. Raises LabreportError for
+        published without work, and for a value that is not a finite number.
         """
         if published is not None and not work:
             raise expected(

@@ -41,11 +41,9 @@ def find_placeholders(markdown: str) -> list[str]:
     """List what stands between the braces, "baseline.target:.1%", each once and with
     single spaces.
     """
-    placeholders: list[str] = []
-    for match in _PLACEHOLDER.finditer(markdown):
-        if match["inner"] and _inner(match) not in placeholders:
-            placeholders.append(_inner(match))
-    return placeholders
+    matches = _PLACEHOLDER.finditer(markdown)
+    inners = [_inner(match) for match in matches if match["inner"]]
+    return list(dict.fromkeys(inners))
 
 
 def find_claims(markdown: str) -> list[str]:
@@ -64,22 +62,23 @@ def require_claims(markdown: str) -> None:
     """Raise LabreportError for a comment that is not closed, and for one that begins
     like a claim but is not one.
     """
-    remedy = "write <!-- holds: gain.low > 0 -->, or begin the remark with another word"
     for comment in _COMMENT.finditer(markdown):
         remark = comment["remark"]
         if remark is None:
             continue
-        start = f"<!--{remark[:40]}".rstrip()
+        start = repr(f"<!--{remark[:40]}".rstrip())
         if not comment["end"]:
             raise expected(
-                "a comment that is closed", f"{start!r} without -->", "close it"
+                "a comment that is closed", f"{start} without -->", "close it"
             )
         claim = _CLAIM.fullmatch(remark)
-        if not claim and re.match(r"\s*holds?\b", remark, re.IGNORECASE):
-            raise expected("a claim", repr(start), remedy)
-        if claim and not _is_expression(claim[1]):
+        seems_claim = re.match(r"\s*holds?\b", remark, re.IGNORECASE)
+        if seems_claim and not (claim and _is_expression(claim[1])):
             raise expected(
-                "a claim that is an expression of Python", repr(start), remedy
+                "a claim",
+                start,
+                "write <!-- holds: gain.low > 0 -->, an expression of Python, or begin "
+                "the remark with another word",
             )
 
 
@@ -111,8 +110,8 @@ def split_format(placeholder: str) -> tuple[str, str]:
 def require_simple(placeholder: str) -> tuple[str, str]:
     """Split a placeholder into expression and format.
 
-    Raises ValueError unless the expression consists of names, attributes and literal
-    keys.
+    Raises LabreportError unless the expression consists of names, attributes and
+    literal keys.
     """
     expression, spec = split_format(placeholder)
     for node in ast.walk(ast.parse(expression or "()", mode="eval")):
@@ -184,7 +183,7 @@ def write_value(value: Any, spec: str, name: str) -> str:
     """Write a value in a format of Python; without a format, in `default_format`.
 
     A number that rounds to 0 has no sign, and 1e-05 is written 1 × 10⁻⁵. Raises
-    ValueError for a number that is not finite, and for a format that does not fit.
+    LabreportError for a number that is not finite, and for a format that does not fit.
     """
     value = as_scalar(value)
     if isinstance(value, float) and not math.isfinite(value):

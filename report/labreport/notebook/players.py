@@ -44,7 +44,7 @@ def hash_script(script: str) -> str:
 def make_player(frames: np.ndarray) -> str:
     """Write HTML that plays uint8 frames (F, H, W) or (F, H, W, 3), F >= 2.
 
-    A click pauses it. Raises ValueError for other frames.
+    A click pauses it. Raises LabreportError for other frames.
     """
     fits = frames.ndim > 2 and frames.shape[3:] in ((), (3,)) and len(frames) > 1
     if frames.dtype != np.uint8 or not fits:
@@ -70,7 +70,7 @@ def make_player(frames: np.ndarray) -> str:
 def make_strip(frames: np.ndarray) -> str:
     """Write uint8 frames, one below the other, as one JPEG in base64.
 
-    Raises ValueError where it would be too tall.
+    Raises LabreportError where it would be too tall.
     """
     number, height = frames.shape[:2]
     if number * height > LONGEST:
@@ -92,7 +92,7 @@ def make_frames(render: Render, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
     """Render a picture and its reading for every combination of the axes' values.
 
     Returns frames uint8 (*S, H, W, 3) and readings (*S), where S are the axes' lengths.
-    Raises ValueError for pictures of different sizes, and for none.
+    Raises LabreportError for pictures of different sizes, and for none.
     """
     pictures: list[np.ndarray] = []
     readings: list[str] = []
@@ -121,7 +121,7 @@ def make_explorer(
 
     One slider an axis chooses it, by mouse or keyboard. frames and readings: as
     `make_frames` returns them. axes: {name: values}. start: the place on each axis at
-    first. Raises ValueError where it lies outside.
+    first. Raises LabreportError where it lies outside.
     """
     lengths = _lengths(axes)
     try:

@@ -7,6 +7,7 @@ A build applies the same rules to pandoc's syntax tree, in `editions/prose.py`.
 import json
 import re
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -228,9 +229,7 @@ class References:
         return None
 
     def _chapter(self, path: Path, number: str) -> Outline:
-        def read(path: Path) -> Outline:
-            return read_outline(path, number)
-
+        read = partial(read_outline, number=number)
         return self._cached(path, read, Outline(number))
 
     def _cached(self, path: Path, read: Callable[[Path], Any], absent: Any) -> Any:
