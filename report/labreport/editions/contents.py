@@ -19,13 +19,12 @@ from labreport import LabreportError, expected, paths
 from labreport.editions.sources import Source, read_citation_keys, tags
 from labreport.notebook.beside import read_beside
 from labreport.notebook.chapter import MIME
+from labreport.notebook.claims import Claim, claims_of
 from labreport.notebook.expressions import find_placeholders, replace_placeholders
 from labreport.notebook.outline import (
     HIDING,
-    Claim,
     Label,
     Outline,
-    claims_of,
     read_heading,
 )
 from labreport.notebook.references import require_known, write_text

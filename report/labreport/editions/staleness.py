@@ -14,8 +14,9 @@ from nbformat import NotebookNode
 from labreport import environment, paths
 from labreport.editions.sources import Source, code_cells, read_notebook
 from labreport.imports import digest_code, find_imported
+from labreport.notebook.claims import find_claims
 from labreport.notebook.code import walk_code
-from labreport.notebook.expressions import find_claims, find_placeholders
+from labreport.notebook.expressions import find_placeholders
 from labreport.profiles import get_profile
 
 

@@ -1,6 +1,4 @@
-"""Find, evaluate and write the placeholders of prose, {{expression:format}}, and its
-claims, <!-- holds: expression -->.
-"""
+"""Find, evaluate and write the placeholders of prose, {{expression:format}}."""
 
 import ast
 import math
@@ -16,12 +14,9 @@ Scalar = int | float | str | bool
 # "claim" and "holds", or "claim" and "error".
 Evaluated = dict[str, Any]
 
-# A placeholder or a comment that code shows is none.
-_CODE = r"(?s)(?P<fence>`+)(?!`).+?(?<!`)(?P=fence)(?!`)"
-_PLACEHOLDER = re.compile(_CODE + r"|\{\{(?P<inner>[^{}]+)\}\}")
-# A comment ends with the text where nothing closes it.
-_COMMENT = re.compile(_CODE + r"|<!--(?P<remark>.*?)(?P<end>-->|\Z)")
-_CLAIM = re.compile(r"\s*holds:\s*(\S.*)", re.DOTALL)
+# What code shows is neither a placeholder nor a comment.
+CODE = r"(?s)(?P<fence>`+)(?!`).+?(?<!`)(?P=fence)(?!`)"
+_PLACEHOLDER = re.compile(CODE + r"|\{\{(?P<inner>[^{}]+)\}\}")
 _ALLOWED = ast.Expression | ast.Name | ast.Attribute | ast.Subscript | ast.Constant
 _ALLOWED |= ast.UnaryOp | ast.USub | ast.Load
 
@@ -46,43 +41,8 @@ def find_placeholders(markdown: str) -> list[str]:
     return list(dict.fromkeys(inners))
 
 
-def find_claims(markdown: str) -> list[str]:
-    """List the expressions of the comments <!-- holds: expression -->, with single
-    spaces.
-    """
-    claims: list[str] = []
-    for comment in _COMMENT.finditer(markdown):
-        claim = _CLAIM.fullmatch(comment["remark"] or "")
-        if claim:
-            claims.append(" ".join(claim[1].split()))
-    return claims
-
-
-def require_claims(markdown: str) -> None:
-    """Raise LabreportError for a comment that is not closed, and for one that begins
-    like a claim but is not one.
-    """
-    for comment in _COMMENT.finditer(markdown):
-        remark = comment["remark"]
-        if remark is None:
-            continue
-        start = repr(f"<!--{remark[:40]}".rstrip())
-        if not comment["end"]:
-            raise expected(
-                "a comment that is closed", f"{start} without -->", "close it"
-            )
-        claim = _CLAIM.fullmatch(remark)
-        seems_claim = re.match(r"\s*holds?\b", remark, re.IGNORECASE)
-        if seems_claim and not (claim and _is_expression(claim[1])):
-            raise expected(
-                "a claim",
-                start,
-                "write <!-- holds: gain.low > 0 -->, an expression of Python, or begin "
-                "the remark with another word",
-            )
-
-
-def _is_expression(text: str) -> bool:
+def is_expression(text: str) -> bool:
+    """Return whether a text is an expression of Python."""
     try:
         ast.parse(" ".join(text.split()), mode="eval")
     except SyntaxError:
@@ -102,7 +62,7 @@ def split_format(placeholder: str) -> tuple[str, str]:
         if end < 0:
             end = len(placeholder)
         expression = placeholder[:end].strip()
-        if expression and _is_expression(expression):
+        if expression and is_expression(expression):
             return expression, placeholder[end + 1 :].strip()
     return "", ""
 
@@ -132,23 +92,6 @@ def evaluate(placeholder: str, scope: Mapping[str, Any]) -> Evaluated:
         return {"error": str(error)}
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
-
-
-def check_claim(claim: str, scope: Mapping[str, Any]) -> Evaluated:
-    """Evaluate a claim: return whether it holds, or one sentence that says why it is
-    neither true nor false.
-
-    True and False are Python's, NumPy's, or those of an array or a tensor of one
-    element.
-    """
-    try:
-        # The scope is passed as globals: a comprehension sees no others.
-        verdict = as_scalar(eval(claim, dict(scope)))
-    except Exception as error:
-        return {"claim": claim, "error": f"{type(error).__name__}: {error}"}
-    if not isinstance(verdict, bool):
-        return {"claim": claim, "error": f"{verdict!r:.60}"}
-    return {"claim": claim, "holds": verdict}
 
 
 def as_scalar(value: Any) -> Any:

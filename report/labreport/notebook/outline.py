@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from labreport import LabreportError, expected
+from labreport.notebook.claims import Claim, claims_of, require_claims
 from labreport.notebook.code import shown_floats, used_names
 from labreport.notebook.expressions import (
-    find_claims,
     find_placeholders,
     replace_placeholders,
-    require_claims,
     split_format,
 )
 from labreport.notebook.syntax import (
@@ -26,7 +25,6 @@ from labreport.notebook.syntax import (
     nodes,
     parse,
     walk,
-    word_of,
     words,
 )
 from labreport.paths import chapter_words
@@ -43,19 +41,6 @@ _ENVIRONMENT = re.compile(r"\s*\\begin\{(\w+)(\*?)\}.*\\end\{\1\2\}\s*", re.DOTA
 _NUMBERED = ("equation", "align", "gather", "multline")
 _NOT_PROSE = ("Code", "CodeBlock", "Math", "RawInline", "RawBlock")
 _LABEL = re.compile(r"\s*\\label\{(eq-[^}]*)\}")
-
-
-class Claim(NamedTuple):
-    """A claim: the expression that must hold, the comment that contains it, and the
-    sentence before the comment.
-
-    block: the index of the block that contains both, among those that a page shows.
-    """
-
-    expression: str
-    comment: Node
-    sentence: str
-    block: int
 
 
 class Heading(NamedTuple):
@@ -426,36 +411,6 @@ def _sign(prose: str) -> str:
     finds the cell by them.
     """
     return re.sub("[^a-z]", "", REFERENCE_OR_CITATION.sub("", prose).lower())[:60]
-
-
-def claims_of(tree: Tree) -> list[Claim]:
-    """List the claims of a cell's prose in reading order."""
-    claims: list[Claim] = []
-    text = ""
-    last_shown = -1
-    for block in tree:
-        if not _is_comment(block):
-            last_shown += 1
-        for node in nodes(block):
-            if not _is_comment(node):
-                text += word_of(node)
-                continue
-            sentence = _last_sentence(text)
-            for expression in find_claims(node["c"][1]):
-                claims.append(Claim(expression, node, sentence, max(last_shown, 0)))
-        text += "\n"
-    return claims
-
-
-def _is_comment(node: Node) -> bool:
-    is_raw = node["t"] in ("RawInline", "RawBlock")
-    return is_raw and node["c"][1].startswith("<!--")
-
-
-def _last_sentence(text: str) -> str:
-    """Return the last sentence of a text in which each paragraph is a line."""
-    line = text.rstrip().rpartition("\n")[2]
-    return re.split(r"(?<=[.!?])\s", " ".join(line.split()))[-1]
 
 
 def _name_of(label: str, kind: str) -> str:
