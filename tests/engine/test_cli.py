@@ -42,7 +42,7 @@ def test_what_is_called_often_loads_nothing_heavy(begin, heavy):
         (
             "2_b 1_a",
             "run 7",
-            "expected a chapter among 1, 1_a, 1_a.ipynb, 2, 2_b, 2_b.ipynb, got '7';",
+            "expected a chapter among 1 (1_a), 2 (2_b), got '7'; choose one.",
         ),
         (
             "1_a",

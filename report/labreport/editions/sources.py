@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from labreport import check_name, expected, paths
+from labreport import expected, paths
 from labreport.editions import TEMPLATES
 from labreport.notebook.references import read_keys
 from labreport.notebook.syntax import first_line
@@ -148,7 +148,9 @@ def select_sources(chapters: Iterable[str]) -> list[Source]:
             by_name[name] = source
     selected = []
     for chapter in chapters:
-        check_name("a chapter", chapter, by_name)
+        if chapter not in by_name:
+            known = ", ".join(f"{source.number} ({source.name})" for source in sources)
+            raise expected(f"a chapter among {known}", repr(chapter), "choose one")
         selected.append(by_name[chapter])
     return selected or sources
 
