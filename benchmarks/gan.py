@@ -18,9 +18,8 @@ from torch import nn
 from torchvision import transforms
 
 from dlapps import datasets, gan
-from dlapps.core.runtime import make_generator
 from dlapps.gan.sampling import from_uint8
-from dlapps.gan.steps import discriminator_step, generate, generator_step, spread
+from dlapps.gan.training import Trainer
 
 BATCH = 128
 WORKERS = 2
@@ -169,34 +168,14 @@ class Ours:
         settings = gan.CONDITIONAL_PRACTICAL if conditional else gan.PRACTICAL
         self.conditional = conditional
         self.settings = replace(settings, num_epochs=1)
-        self.networks = gan.make_networks(self.settings, 0)
-        generator, discriminator = self.networks
-        rates = self.settings.generator_rate, self.settings.discriminator_rate
-        self.adam_g, self.adam_d = (
-            torch.optim.Adam(
-                network.parameters(), rate, self.settings.betas, foreach=True
-            )
-            for network, rate in zip(self.networks, rates, strict=True)
-        )
-        self.latents = make_generator(0)
+        generator, discriminator = gan.make_networks(self.settings, 0)
+        self.trainer = Trainer(generator, discriminator, self.settings, 0)
         self.weights = list(generator.parameters()) + list(discriminator.parameters())
 
     def step(self, pixels, labels):
-        generator, discriminator = self.networks
         classes = labels if self.conditional else None
-        z = torch.randn(len(pixels), self.settings.latent_dim, generator=self.latents)
-        real = from_uint8(pixels)
-        fake = generate(generator, z, classes)
-        measured = [spread(fake.detach(), classes) / spread(real, classes)]
-        losses = discriminator_step(
-            discriminator, real, fake, self.adam_d, labels=classes
-        )
-        measured += losses.values()
-        losses = generator_step(
-            generator, discriminator, fake, self.adam_g, labels=classes
-        )
-        measured += losses.values()
-        return torch.stack(measured).tolist()
+        measured = self.trainer.update(from_uint8(pixels), classes)
+        return torch.stack(list(measured.values())).tolist()
 
     def epoch(self, images, labels):
         gan.fit_gan(

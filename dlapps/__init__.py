@@ -5,8 +5,9 @@
 """
 
 import importlib
+import math
 from collections.abc import Collection
-from numbers import Integral
+from numbers import Integral, Real
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ def check_positive(**values: float) -> None:
     with a negative one would climb.
     """
     for name, value in values.items():
-        if not value > 0:
+        if not (isinstance(value, Real) and value > 0):
             raise ValueError(
                 f"expected {name} > 0, got {value!r}; take a positive number."
             )
@@ -74,10 +75,22 @@ def check_positive(**values: float) -> None:
 def check_shares(**shares: float) -> None:
     """Raise ValueError for a share, a decay or a probability that is not in [0, 1]."""
     for name, share in shares.items():
-        if not 0 <= share <= 1:
+        if not (isinstance(share, Real) and 0 <= share <= 1):
             raise ValueError(
                 f"expected {name} from 0 to 1, got {share!r}; take a share."
             )
+
+
+def check_length(name: str, length: float, most: float = math.inf) -> None:
+    """Raise ValueError for a step, a distance or a deviation that is not a finite
+    number from 0 to `most`.
+    """
+    is_number = isinstance(length, Real) and math.isfinite(length)
+    if not (is_number and 0 <= length <= most):
+        limit = ", at most 1 (pixels lie in [0, 1])" if most == 1 else ""
+        raise ValueError(
+            f"expected {name} >= 0, finite{limit}, a number, got {length!r}; change it."
+        )
 
 
 if not TYPE_CHECKING:  # a type checker would take any name for a module

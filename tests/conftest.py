@@ -122,6 +122,13 @@ def text(source: str, *tags: str, **question: object) -> nbformat.NotebookNode:
     return new_markdown_cell(source, metadata=metadata)
 
 
+def has_outputs(notebook: nbformat.NotebookNode) -> bool:
+    """Whether a cell has an output, or a number that says when it ran."""
+    return any(
+        cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells
+    )
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dlapps.core import paths as library_paths
-from dlapps.core.training import write_checked
+from dlapps.core.weights import write_checked
 from labreport import paths, results
 
 PACKAGES = (library_paths.PACKAGE, paths.PACKAGE)
@@ -27,7 +27,7 @@ SCRATCH = {
 ALLOWED = {
     "dlapps/core/paths.py": [".write_bytes("],
     "labreport/paths.py": [".write_bytes("],
-    "dlapps/core/training.py": ["torch.save("],
+    "dlapps/core/weights.py": ["torch.save("],
     "labreport/results.py": ["np.savez_compressed("],
 }
 

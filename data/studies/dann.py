@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from dlapps import dann
 from dlapps.core import runtime
-from dlapps.core.training import DivergenceError, save_weights, write_checked
+from dlapps.core.training import DivergenceError
+from dlapps.core.weights import save_weights, write_checked
 from labreport import paths, results
 from labreport.results import Entry
 from studies import dann_methods

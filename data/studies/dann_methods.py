@@ -1,13 +1,14 @@
 """What Chapter 3 compares with domain-adversarial training.
 
-Other alignments, MCD, batch norm alone, and scores. An alignment is what `fit_dann`
-takes: a function of the network, the features (N, D) of a batch, the source's first,
-the number of these, and the schedule's weight, which returns a loss and its
-measurements by name. Pixels are (N, C, H, W) float32 in [0, 1]; `fit_mcd` and
-`adapt_batch_norm` take images uint8 (N, H, W) or (N, H, W, 3).
+Other alignments, MCD, true labels of the target, batch norm, dropout, and scores. An
+alignment is what `fit_aligned` takes: a function of the network, the features (N, D) of
+a batch, the source's first, the number of these, and the schedule's weight, which
+returns a loss and its measurements by name. Pixels are (N, C, H, W) float32 in [0, 1];
+trainings and `adapt_batch_norm` take images uint8 (N, H, W) or (N, H, W, 3).
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -22,20 +23,30 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dlapps.core.metrics import as_features
 from dlapps.core.runtime import autocast, device_of, drawn_from, make_generator
-from dlapps.core.training import History, minimise, run_epochs, seeded
+from dlapps.core.training import History, Means, count_batches, minimise, run_epochs
+from dlapps.dann.improved import (
+    Student,
+    augment_source,
+    improved_losses,
+    source_losses,
+    uses_target,
+)
 from dlapps.dann.layers import (
     DomainAdversarialNetwork,
     DomainClassifier,
     GradientReversal,
+    ImprovedNetwork,
 )
-from dlapps.dann.pictures import as_domains, predict
-from dlapps.dann.training import (
-    MOMENTUM,
-    Aligned,
-    Settings,
-    domain_loss,
-    train_on_domains,
+from dlapps.dann.pictures import (
+    as_domains,
+    batch_to_pixels,
+    draw_domain_batches,
+    predict,
+    random_affine,
+    target_diversity,
 )
+from dlapps.dann.settings import ImprovedSettings, Settings
+from dlapps.dann.training import MOMENTUM, domain_loss
 
 # What is aligned: features, a label predictor and a domain classifier.
 Network = DomainAdversarialNetwork
@@ -43,6 +54,83 @@ Network = DomainAdversarialNetwork
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 # Steps of the features for each step of the predictors, as in MCD's code for digits.
 NUM_GENERATOR_STEPS = 4
+
+
+Aligned = tuple[Tensor, dict[str, Tensor]]
+Alignment = Callable[[Network, Tensor, int, float], Aligned]
+
+
+def reverse_gradient(
+    network: Network, features: Tensor, num_source: int, weight: float
+) -> Aligned:
+    """DANN's domain loss, which the classifier descends and the features climb."""
+    reversed_features = GradientReversal.apply(features, weight)
+    return domain_loss(network.domain_classifier(reversed_features), num_source)
+
+
+def fit_aligned(
+    network: Network,
+    source: Tensor,
+    labels: Tensor,
+    target: Tensor,
+    settings: Settings,
+    seed: int = 0,
+    alignment: Alignment = reverse_gradient,
+    paired: bool = False,
+    **options: Any,
+) -> History:
+    """`fit_dann` with another alignment, or with the domains' batches paired.
+
+    paired: take the images of both domains, as many in each, in one order: a common
+        mistake.
+
+    Returns the history: class_loss, the measurements of the alignment,
+    target_diversity, reversal_weight, and what the monitor adds. options: as for
+    `fit_dann`.
+    """
+    domains = as_domains(network, source, labels, target)
+    device = device_of(network)
+    optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
+
+    def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
+        network.train()
+        means = Means()
+        for batch in draw_domain_batches(network, domains, settings, epoch, generator):
+            optimiser.param_groups[0]["lr"] = settings.rate(batch.progress)
+            weight = settings.weight(batch.progress)
+            number = len(batch.source)
+            others = batch.target
+            if paired:
+                rows = batch.source_rows
+                others = batch_to_pixels(domains.target[rows], device, others.shape[1])
+            with autocast(device):
+                features = network.feature_extractor(torch.cat([batch.source, others]))
+                logits = network.label_predictor(features[:number])
+                class_loss = F.cross_entropy(logits.float(), batch.classes)
+                loss, measured = alignment(network, features, number, weight)
+            minimise(class_loss + loss, optimiser, settings.max_norm)
+            means.add({"class_loss": class_loss, **measured}, number)
+        return {
+            **means.as_numbers(),
+            "target_diversity": target_diversity(network, domains),
+            "reversal_weight": settings.weight((epoch + 1) / settings.num_epochs),
+        }
+
+    identity = {
+        **asdict(settings),
+        **domains._asdict(),
+        "alignment": alignment,
+        "paired": paired,
+    }
+    return run_epochs(
+        train_epoch,
+        network,
+        {"optimiser": optimiser},
+        identity,
+        settings.num_epochs,
+        seed,
+        **options,
+    )
 
 
 def align_by_coral(
@@ -171,37 +259,38 @@ def fit_mcd(
     weights = nn.ModuleList([network, second]).parameters()
     optimiser = torch.optim.SGD(weights, settings.learning_rate, MOMENTUM)
 
-    def update(
-        pixels: Tensor, others: Tensor, classes: Tensor, done: float
-    ) -> dict[str, Tensor]:
-        optimiser.param_groups[0]["lr"] = settings.rate(done)
-        with autocast(device):
-            features = network.feature_extractor(pixels)
-            losses = class_losses(network, second, features, classes)
-        minimise(losses.sum(), optimiser, settings.max_norm)
-        with autocast(device):
-            loss = loss_of_predictors(network, second, pixels, others, classes)
-        minimise(loss, optimiser, settings.max_norm)
-        for _ in range(NUM_GENERATOR_STEPS):
+    def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
+        network.train()
+        means = Means()
+        for batch in draw_domain_batches(network, domains, settings, epoch, generator):
+            optimiser.param_groups[0]["lr"] = settings.rate(batch.progress)
             with autocast(device):
-                discrepancy = loss_of_features(network, second, others)
-            minimise(discrepancy, optimiser, settings.max_norm)
-        return {"class_loss": losses[0], "discrepancy": discrepancy}
+                features = network.feature_extractor(batch.source)
+                losses = class_losses(network, second, features, batch.classes)
+            minimise(losses.sum(), optimiser, settings.max_norm)
+            with autocast(device):
+                loss = loss_of_predictors(
+                    network, second, batch.source, batch.target, batch.classes
+                )
+            minimise(loss, optimiser, settings.max_norm)
+            for _ in range(NUM_GENERATOR_STEPS):
+                with autocast(device):
+                    discrepancy = loss_of_features(network, second, batch.target)
+                minimise(discrepancy, optimiser, settings.max_norm)
+            measured = {"class_loss": losses[0], "discrepancy": discrepancy}
+            means.add(measured, len(batch.classes))
+        diversity = target_diversity(network, domains)
+        return {**means.as_numbers(), "target_diversity": diversity}
 
-    identity = {
-        "fit": "mcd",
-        **asdict(settings),
-        "seed": seed,
-        "source": domains[0],
-        "labels": domains[1],
-        "target": domains[2],
-    }
-    train = seeded(
-        partial(train_on_domains, update, network, domains, settings, None),
+    return run_epochs(
+        train_epoch,
+        network,
+        {"second": second, "optimiser": optimiser},
+        {"fit": "mcd", **asdict(settings), **domains._asdict()},
+        settings.num_epochs,
         seed,
+        **options,
     )
-    parts = {"second": second, "optimiser": optimiser}
-    return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
 
 
 def make_second(predictor: nn.Module, seed: int) -> nn.Module:
@@ -265,6 +354,80 @@ def _fixed(predictor: nn.Module, features: Tensor) -> Tensor:
     """Logits through which gradients reach the features alone."""
     weights = {name: weight.detach() for name, weight in predictor.named_parameters()}
     return functional_call(predictor, weights, (features,))
+
+
+def fit_on_target_labels(
+    network: ImprovedNetwork,
+    source: Tensor,
+    labels: Tensor,
+    target: Tensor,
+    settings: ImprovedSettings,
+    seed: int = 0,
+    *,
+    target_labels: Tensor,
+    **options: Any,
+) -> History:
+    """`fit_improved` with true labels (M,) in the place of its pseudo-labels.
+
+    It measures how far the recipe could get. Returns the history that `fit_improved`
+    does. options: as for `fit_improved`.
+    """
+    domains = as_domains(network, source, labels, target)
+    device = device_of(network)
+    num_steps = settings.num_epochs * count_batches(len(source), settings.batch_size)
+    student = Student(network, settings.learning_rate, num_steps)
+    augment = partial(augment_source, settings=settings)
+
+    def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
+        student.network.train()
+        means = Means()
+        batches = draw_domain_batches(
+            network, domains, settings, epoch, generator, augment
+        )
+        for batch in batches:
+            with autocast(device):
+                if uses_target(batch, settings):
+                    classes = target_labels[batch.target_rows].to(device)
+                    moved = random_affine(batch.target, generator)
+                    trusted = torch.ones(len(classes), device=device)
+                    losses = improved_losses(
+                        student.network, batch, moved, classes, trusted
+                    )
+                else:
+                    losses = source_losses(student.network, batch)
+            student.step(losses["loss"])
+            means.add(losses, len(batch.classes))
+        diversity = target_diversity(network, domains)
+        return {**means.as_numbers(), "target_diversity": diversity}
+
+    identity = {
+        **asdict(settings),
+        **domains._asdict(),
+        "target_labels": target_labels,
+    }
+    return run_epochs(
+        train_epoch,
+        network,
+        student.parts(),
+        identity,
+        settings.num_epochs,
+        seed,
+        **options,
+    )
+
+
+def add_batch_norm(network: Network) -> Network:
+    """The network with a batch norm before each ReLU of its feature extractor."""
+    network.feature_extractor.insert(6, nn.BatchNorm2d(48))
+    network.feature_extractor.insert(3, nn.BatchNorm2d(32))
+    return network
+
+
+def add_dropout(network: Network, probability: float) -> Network:
+    """The network with dropout after each ReLU of its label predictor."""
+    network.label_predictor.insert(4, nn.Dropout(probability))
+    network.label_predictor.insert(2, nn.Dropout(probability))
+    return network
 
 
 def adapt_batch_norm(network: nn.Module, target: Tensor) -> nn.Module:

@@ -177,9 +177,14 @@ def train_on_target_labels(
     **options: Any,
 ) -> History:
     """Train by the recipe with the target's labels in the place of pseudo-labels."""
-    labels = domains.target.labels
-    return train_recipe(
-        network, domains, settings, seed, target_labels=labels, **options
+    return train_dann(
+        network,
+        domains,
+        settings,
+        seed,
+        fit=dann_methods.fit_on_target_labels,
+        target_labels=domains.target.labels,
+        **options,
     )
 
 
@@ -281,40 +286,49 @@ SWEEP = {
     name: Run(train_dann, replace(SHORT, schedule=schedule))
     for name, schedule in SCHEDULES.items()
 }
-with_batch_norm = partial(DomainAdversarialNetwork, batch_norm=True)
+train_aligned = partial(train_dann, fit=dann_methods.fit_aligned)
+
+
+def make_with_batch_norm(seed: int) -> DomainAdversarialNetwork:
+    """The practical's network with batch norm."""
+    return dann_methods.add_batch_norm(DomainAdversarialNetwork(seed))
+
+
+def make_with_dropout(seed: int) -> DomainAdversarialNetwork:
+    """The practical's network with dropout of a half."""
+    return dann_methods.add_dropout(DomainAdversarialNetwork(seed), 0.5)
+
+
 # The paper's training but for what makes the domains alike.
 METHODS = {
     # Its paper wants both losses to end alike: with a scale of .1, 1 and 10 CORAL's is
     # .3, .5 and .5 of the class loss after three epochs of 20,000 digits.
-    "CORAL": Run(partial(train_dann, alignment=dann_methods.align_by_coral), PAPER),
-    "DAN": Run(partial(train_dann, alignment=dann_methods.align_by_mmd), PAPER),
+    "CORAL": Run(partial(train_aligned, alignment=dann_methods.align_by_coral), PAPER),
+    "DAN": Run(partial(train_aligned, alignment=dann_methods.align_by_mmd), PAPER),
     "CDAN": Run(
-        partial(train_dann, alignment=dann_methods.align_by_cdan),
+        partial(train_aligned, alignment=dann_methods.align_by_cdan),
         PAPER,
         dann_methods.make_cdan,
     ),
     "MCD": Run(partial(train_dann, fit=dann_methods.fit_mcd), PAPER),
-    "source only, batch norm": Run(train_source_only, PAPER, with_batch_norm),
-    "AdaBN": Run(adapt_source_only, PAPER, with_batch_norm),
+    "source only, batch norm": Run(train_source_only, PAPER, make_with_batch_norm),
+    "AdaBN": Run(adapt_source_only, PAPER, make_with_batch_norm),
 }
 TEN = replace(PAPER, num_epochs=10)
 
 
-def lay(pixels: Tensor, generator: torch.Generator, **shares: Any) -> Tensor:
-    """What the recipe does to source digits (N, 3, H, W).
-
-    shares: textures, of digits laid on one; negative, of negatives among these.
-    """
-    return dann.augment_source(pixels, replace(IMPROVED, **shares), generator)
+def lay(**shares: Any) -> Callable[[Tensor, torch.Generator], Tensor]:
+    """The recipe's augmentation of source digits, with other shares of its settings."""
+    return partial(dann.augment_source, settings=replace(IMPROVED, **shares))
 
 
 NETWORKS = {"": DomainAdversarialNetwork, "residual, ": ImprovedNetwork}
 DIGITS = {
     # Moved, with brighter strokes: what this brings without the textures.
-    "black": partial(lay, textures=0.0),
-    "no negative": partial(lay, negative=0.0),
-    "textures": partial(lay, negative=0.5),
-    "all negative": partial(lay, negative=1.0),
+    "black": lay(textures=0.0),
+    "no negative": lay(negative=0.0),
+    "textures": lay(negative=0.5),
+    "all negative": lay(negative=1.0),
 }
 
 
@@ -357,10 +371,8 @@ def list_strokes() -> dict[str, Run]:
 STROKES = list_strokes()
 # What public versions of the network differ in, in as many epochs.
 VARIANTS = {
-    "variant: batch norm": Run(train_dann, TEN, with_batch_norm),
-    "variant: dropout": Run(
-        train_dann, TEN, partial(DomainAdversarialNetwork, dropout=0.5)
-    ),
+    "variant: batch norm": Run(train_dann, TEN, make_with_batch_norm),
+    "variant: dropout": Run(train_dann, TEN, make_with_dropout),
     "variant: pixels as they are": Run(
         train_dann, TEN, partial(DomainAdversarialNetwork, normalisation=nn.Identity())
     ),
@@ -370,6 +382,6 @@ VARIANTS = {
         partial(DomainAdversarialNetwork, normalisation=nn.InstanceNorm2d(3)),
     ),
     "variant: no clipping": Run(train_dann, replace(TEN, max_norm=math.inf)),
-    "variant: paired batches": Run(train_dann, replace(TEN, paired=True)),
+    "variant: paired batches": Run(partial(train_aligned, paired=True), TEN),
 }
 RUNS = MAIN_RUNS | PSEUDO_LABELS | SWEEP | METHODS | FACTORIAL | VARIANTS

@@ -139,7 +139,7 @@ def time_gan() -> dict[str, float]:
     settings = RUNS["cdcgan tuned"].trial
     one_epoch = replace(settings, num_epochs=1)
     epoch_seconds = count_seconds(
-        partial(gan.fit_conditional_gan, images, labels, one_epoch)
+        partial(gan.fit_gan, images, one_epoch, labels=labels)
     )
     generator = gan.load_best("cdcgan")
     classes = torch.arange(1000) % 10

@@ -15,7 +15,7 @@ from torch import Tensor
 from dlapps import datasets, gan, pretrained
 from dlapps.core import metrics
 from dlapps.core.runtime import make_generator
-from dlapps.core.training import save_weights
+from dlapps.core.weights import save_weights
 from dlapps.gan import judge
 from dlapps.gan.networks import Settings
 from dlapps.transfer import extract_features

@@ -1,6 +1,7 @@
 """Chapter 4's trainings by name, and what their settings add to the library's.
 
-They add other norms of D, PyTorch's initialisation, and clusters.
+They add other norms of D, a D(x) for labelled images, PyTorch's initialisation, and
+clusters.
 """
 
 from dataclasses import dataclass, replace
@@ -14,21 +15,22 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from dlapps import gan
 from dlapps.core.runtime import channels_last, drawn_from, make_generator
-from dlapps.gan.fast import discriminator_of, generator_of
-from dlapps.gan.networks import initialise
+from dlapps.gan.networks import generator_of, initialise
 
 
 @dataclass(frozen=True)
 class Trial(gan.Settings):
     """Settings with what only a study compares.
 
-    norm: what holds the activations of D's blocks in range: "batch", "spectral", or
-    "batch but first", which leaves out the first block of an unconditional D (as
-    Radford et al. 2016). initialised: by N(0, .02), else as PyTorch does. clusters: the
+    discriminator_sees_labels: whether the discriminator of a conditional GAN is D(x, y)
+    or D(x). norm: what holds the activations of D(x) in range: "batch", "spectral", or
+    "batch but first", which leaves out the first block (as Radford et al. 2016); D(x,
+    y) has batch norm. initialised: by N(0, .02), else as PyTorch does. clusters: the
     number of clusters of images that stand in for labels in an unconditional GAN; 0 for
     none.
     """
 
+    discriminator_sees_labels: bool = True
     norm: str = "batch"
     initialised: bool = True
     clusters: int = 0
@@ -61,6 +63,18 @@ class ClusteredGenerator(nn.Module):
         return self.generator(z[:, :-1], torch.bucketize(uniform, limits))
 
 
+class UnlabelledDiscriminator(nn.Module):
+    """D(x) in place of D(x, y): a discriminator to which the labels are not passed."""
+
+    def __init__(self, discriminator: nn.Module) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Logits (N,) of images (N, C, S, S) in [-1, 1]."""
+        return self.discriminator(images)
+
+
 def make_networks(trial: Trial, seed: int) -> tuple[nn.Module, nn.Module]:
     """Generator and discriminator of a trial, with random weights.
 
@@ -68,13 +82,36 @@ def make_networks(trial: Trial, seed: int) -> tuple[nn.Module, nn.Module]:
     """
     with drawn_from(seed):
         generator = generator_of(trial)
-        discriminator = discriminator_of(trial)
-        change_norm(discriminator, trial.norm)
+        discriminator = make_discriminator(trial)
     if trial.initialised:
         source = make_generator(seed)
         initialise(generator, source)
         initialise(discriminator, source)
     return channels_last(generator), channels_last(discriminator)
+
+
+def make_discriminator(trial: Trial) -> nn.Module:
+    """Discriminator of a trial, with PyTorch's initialisation."""
+    if trial.num_classes and trial.discriminator_sees_labels:
+        return gan.ConditionalDiscriminator(trial)
+    discriminator = gan.Discriminator(trial)
+    change_norm(discriminator.layers, trial.norm)
+    if trial.num_classes:
+        return UnlabelledDiscriminator(discriminator)
+    return discriminator
+
+
+def change_norm(layers: nn.Sequential, norm: str) -> None:
+    """Give a discriminator's layers the norm of that name in `Trial`."""
+    if norm == "batch but first":
+        layers[1] = nn.Identity()
+    if norm == "spectral":
+        for place, layer in enumerate(layers):
+            if isinstance(layer, nn.BatchNorm2d):
+                layers[place] = nn.Identity()
+            if isinstance(layer, nn.Conv2d):
+                # The largest singular value becomes 1 (Miyato et al. 2018, eq. 8).
+                spectral_norm(layer)
 
 
 def find_clusters(images: Tensor, number: int, seed: int) -> Tensor:
@@ -88,27 +125,6 @@ def find_clusters(images: Tensor, number: int, seed: int) -> Tensor:
     k_means = KMeans(number, n_init=1, random_state=seed)
     clusters = k_means.fit_predict(pca.fit_transform(pixels))
     return torch.from_numpy(clusters).long()
-
-
-def change_norm(discriminator: nn.Module, norm: str) -> None:
-    """Give a discriminator the norm of that name in `Trial` in place of batch norms."""
-    if norm == "batch":
-        return
-    blocks = []
-    for part in discriminator.modules():
-        kinds = [type(layer) for layer in part.children()]
-        if isinstance(part, nn.Sequential) and nn.BatchNorm2d in kinds:
-            blocks.append(part)
-    if norm == "batch but first":
-        # The first block of a conditional D has no batch norm anyway.
-        blocks = blocks[:1] if isinstance(discriminator, gan.Discriminator) else []
-    for block in blocks:
-        block[1] = nn.Identity()
-    if norm == "spectral":
-        # Weights divided by their largest singular value (Miyato et al. 2018, eq. 8).
-        for module in list(discriminator.modules()):
-            if isinstance(module, nn.Conv2d):
-                spectral_norm(module)
 
 
 def fit_trial(

@@ -7,7 +7,7 @@ it draws are its `Settings`.
 import io
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -58,6 +58,13 @@ def class_margin(seen: ingredients.Seen) -> Tensor:
     return ingredients.class_score(seen) - others.logsumexp(1)
 
 
+@dataclass(frozen=True)
+class PlainFourier(ingredients.Fourier):
+    """The spectrum of red, green and blue, which are not decorrelated."""
+
+    colours: ClassVar[Tensor] = torch.eye(3)
+
+
 NOISE: tuple[ingredients.Transform, ...]
 NOISE = (*ROBUST.transforms, ingredients.Noise(0.2))
 # From the practical's settings to the modern ones, and on to those that other networks
@@ -65,7 +72,7 @@ NOISE = (*ROBUST.transforms, ingredients.Noise(0.2))
 CHANGES: dict[str, dict[str, Any]] = {
     "practical": {},
     "spectrum": {
-        "parametrisation": ingredients.Fourier(decorrelated=False),
+        "parametrisation": PlainFourier(),
         "step_size": 1.5,
     },
     "Adam": {"optimiser": torch.optim.Adam, "normalised": False, "step_size": 0.02},

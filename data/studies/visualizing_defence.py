@@ -28,14 +28,8 @@ from dlapps.adversarial.examples import (
 from dlapps.core import runtime
 from dlapps.core.class_scores import Classes, forward, pick, pixel_gradient
 from dlapps.core.images import as_pictures
-from dlapps.core.training import (
-    make_one_cycle,
-    minimise,
-    run_epochs,
-    seeded,
-    to_float16,
-    write_checked,
-)
+from dlapps.core.training import make_one_cycle, minimise, run_epochs
+from dlapps.core.weights import to_float16, write_checked
 from labreport import paths, results
 from labreport.sweeps import sweep
 from studies.attack_methods import survives
@@ -202,12 +196,17 @@ def fit_digits(
         "labels": classes,
         "epsilon": epsilon,
         "num_steps": TRAINING_STEPS,
-        "seed": seed,
-        "num_epochs": num_epochs,
     }
     parts = {"optimiser": optimiser, "schedule": schedule}
-    train = seeded(train_epoch, seed)
-    run_epochs(train, network, parts, identity, num_epochs, checkpoint=checkpoint)
+    run_epochs(
+        train_epoch,
+        network,
+        parts,
+        identity,
+        num_epochs,
+        seed,
+        checkpoint=checkpoint,
+    )
     return network.requires_grad_(False)
 
 

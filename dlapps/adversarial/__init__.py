@@ -4,13 +4,13 @@ Every attack takes a network, which is any nn.Module in eval mode that takes pix
 gives logits.
 
 images: (N, C, H, W) with any number of channels, float32 in [0, 1], or whatever else
-`images.as_pictures` takes.
+    `images.as_pictures` takes.
 targets: the classes towards which the pictures are driven.
 labels: the classes away from which they are driven if there are no targets; by default
-the predicted classes. A class is a number, or the name of one of the network's
-`class_names`.
+    the predicted classes. A class is a number, or the name of one of the network's
+    `class_names`.
 epsilon, step_size: in pixel units (2 / 255, say), in the norm of the attack over the
-whole picture.
+    whole picture.
 
 The picture is clipped to [0, 1] at each step, and to epsilon if there is one. Gradients
 run in the precision that the caller opened (`runtime.autocast`), but success is decided

@@ -3,12 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from dlapps import check_counts, check_positive
+from dlapps import check_counts, check_length, check_positive
 from dlapps.adversarial.examples import (
     AdversarialExamples,
     Ball,
     Goal,
-    check_length,
     cross_entropy,
     decide_success,
     make_goal,
@@ -44,8 +43,8 @@ def fool(
 
     targets: the classes that are to win.
     step_size: eta, the length of a step in pixel units. The practical's eta = 1 is in
-    units of z = (x - mean) / std, where a step of length 1 is one of length std, about
-    .226, of the pixels x.
+        units of z = (x - mean) / std, where a step of length 1 is one of length std,
+        about .226, of the pixels x.
     num_steps: at most.
     """
     check_counts(num_steps=num_steps)
@@ -126,7 +125,7 @@ def pgd(
 
     epsilon: in pixel units, at most 1 in "linf".
     norm: "linf", in which d is the sign of the gradient g, or "l2", in which it is
-    g / ||g||_2.
+        g / ||g||_2.
     step_size: alpha, by default 2.5 epsilon / num_steps as in the paper.
     random_start: whether to begin anywhere in the ball, or at the clean picture.
     seed: of the random start.

@@ -4,7 +4,7 @@ from torch import nn
 
 from dlapps.core import paths
 from dlapps.core.runtime import channels_last
-from dlapps.core.training import read_checked
+from dlapps.core.weights import read_checked
 
 
 def make_digit_network() -> nn.Sequential:

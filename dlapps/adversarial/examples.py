@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps import check_name
+from dlapps import check_length, check_name
 from dlapps.core.class_scores import (
     Classes,
     Images,
+    check_classes,
     check_input,
-    check_range,
     choose_classes,
     float32_logits,
-    read_logits,
 )
-from dlapps.core.images import round_to_8_bits
+from dlapps.core.images import as_pictures, round_to_8_bits
 from dlapps.core.runtime import make_generator
 
 
@@ -40,11 +38,7 @@ class Goal:
         return -1 if self.targeted else 1
 
     def is_reached(self, logits: Tensor) -> Tensor:
-        """Whether logits (N, K) reach the goal, bool (N,).
-
-        Raises ValueError for classes outside 0 to K - 1.
-        """
-        check_range(self.classes, logits)
+        """Whether logits (N, K) reach the goal, bool (N,)."""
         is_predicted = logits.argmax(1) == self.classes
         return is_predicted if self.targeted else ~is_predicted
 
@@ -65,9 +59,7 @@ def make_goal(
     wanted = targets if targeted else labels
     classes = choose_classes(network, images, wanted)
     if wanted is not None:
-        with torch.no_grad():
-            logits = read_logits(network, images[:1])
-        check_range(classes, logits)
+        check_classes(network, images, classes)
     return Goal(classes, targeted)
 
 
@@ -82,10 +74,10 @@ class AdversarialExamples:
 
     goal: what the attack was to reach.
     success: (N,) bool, whether the image reaches the goal, and still does when rounded
-    to 8 bits, which may carry it out of the ball by half of 1/255.
+        to 8 bits, which may carry it out of the ball by half of 1/255.
     predicted: (N,) int64, the classes of the rounded images. Both are read in float32.
     steps: (N,), how many the attack made before it stopped; 0 if it does not count
-    them.
+        them.
     """
 
     clean: Tensor
@@ -116,9 +108,13 @@ def score_examples(
     goal: Goal,
     steps: Tensor | int = 0,
 ) -> AdversarialExamples:
-    """Decide which images (N, C, H, W) of your own attack reach the goal."""
+    """Decide which images (N, C, H, W) of your own attack reach the goal.
+
+    steps: how many the attack made for each of them.
+    """
     clean = check_input(network, clean)
-    images = check_input(network, images)
+    images = as_pictures(images)
+    check_classes(network, images, goal.classes)
     return decide_success(network, clean, images, goal, steps)
 
 
@@ -136,16 +132,6 @@ def decide_success(
         predicted=rounded_logits.argmax(1),
         steps=torch.zeros_like(goal.classes) + steps,
     )
-
-
-def check_length(name: str, length: float, most: float = math.inf) -> None:
-    """Raise ValueError unless a length is a finite number from 0 to `most`."""
-    is_number = isinstance(length, Real) and math.isfinite(length)
-    if not is_number or not 0 <= length <= most:
-        limit = ", at most 1 (pixels lie in [0, 1])" if most == 1 else ""
-        raise ValueError(
-            f"expected {name} >= 0, finite{limit}, a number, got {length!r}; change it."
-        )
 
 
 class Ball:

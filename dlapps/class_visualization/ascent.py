@@ -1,6 +1,5 @@
 """Class visualisation by gradient ascent, and its pictures read by another network."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from dlapps import check_counts
+from dlapps import check_counts, check_length
 from dlapps.class_visualization.ingredients import (
     L2,
     Crop,
@@ -27,6 +26,7 @@ from dlapps.class_visualization.ingredients import (
 )
 from dlapps.core.class_scores import (
     Classes,
+    check_classes,
     check_network,
     expand_classes,
     float32,
@@ -44,10 +44,10 @@ class Settings:
     Change one thing with `dataclasses.replace(PRACTICAL, num_steps=1000)`.
 
     normalised: whether each picture's gradient is divided by its L2 norm. With SGD
-    step_size then is the length of a step, in the units of the parametrisation.
+        step_size then is the length of a step, in the units of the parametrisation.
     blur_every: steps between blurs of .5 pixels, 0 for never.
     objective: a function of what is `Seen`, by default the logit of the target. To
-    visualise a channel, pass a network that ends in its layer and an average.
+        visualise a channel, pass a network that ends in its layer and an average.
     """
 
     parametrisation: Parametrisation
@@ -62,10 +62,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_counts(0, num_steps=self.num_steps, blur_every=self.blur_every)
-        if not 0 <= self.step_size < math.inf:
-            raise ValueError(
-                f"expected a finite step_size >= 0, got {self.step_size}; change it."
-            )
+        check_length("step_size", self.step_size)
 
 
 # The practical's own values, in its own units.
@@ -108,10 +105,10 @@ class Visualization:
     """Pictures (N, 3, H, W) float32 in [0, 1], their targets (N,), and the way there.
 
     scores: (S + 1, N), the objective at each step, of the picture as the network saw it
-    (transformed, in the precision of the run). The last row is that of the final
-    picture as it is, in float32.
+        (transformed, in the precision of the run). The last row is that of the final
+        picture as it is, in float32.
     frames: (F, N, 3, H, W), the pictures after frame_steps (F,) steps; the final
-    pictures alone if `keep_every` is 0.
+        pictures alone if `keep_every` is 0.
     class_names: the network's, for `judge`.
     """
 
@@ -143,9 +140,9 @@ def visualize(
     depend on the batch.
 
     targets: one class (a number, or a name of the network's `class_names`), or N of
-    them, each of which gets its picture.
+        them, each of which gets its picture.
     initial: pictures (1 or N, 3, H, W) float32 in [0, 1] to start from. By default it
-    is noise of side `size`, drawn on the CPU.
+        is noise of side `size`, drawn on the CPU.
     keep_every: steps between the frames of the result, 0 for the final one alone.
 
     PRACTICAL moves z = (x - mean) / std (ImageNet's) and does to z what the practical
@@ -172,6 +169,7 @@ def visualize(
     targets = expand_classes(targets, number, device, names)
     generator = make_generator(seed)
     parameter = _start(settings, initial, size, number, generator).to(device)
+    check_classes(network, _decode(settings, parameter), targets)
     parameter.requires_grad_()
     optimiser = settings.optimiser([parameter], lr=settings.step_size)
     scores = []

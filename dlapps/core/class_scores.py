@@ -83,12 +83,13 @@ def expand_classes(
             _find_class(value, names) if isinstance(value, str) else value
             for value in classes
         ]
-    if classes is None:
+    try:
+        indices = torch.as_tensor(classes, device=device)
+    except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"expected one integer class, or one for each of {number} images, "
-            "got None; pass an int or int64 (N,)."
-        )
-    indices = torch.as_tensor(classes, device=device)
+            f"got {classes!r}; pass an int or int64 (N,)."
+        ) from error
     is_integer = not (indices.is_floating_point() or indices.dtype == torch.bool)
     if not is_integer or indices.shape not in {(), (1,), (number,)}:
         raise ValueError(
@@ -133,21 +134,29 @@ def check_range(classes: Tensor, logits: Tensor) -> None:
         )
 
 
-def pick(logits: Tensor, classes: Tensor) -> Tensor:
-    """Return the logit of one class for each image: (N, K), (N,) -> (N,).
+def check_classes(network: nn.Module, images: Tensor, classes: Tensor) -> None:
+    """Raise ValueError for classes that the network does not have.
 
-    Raises ValueError for a class that the network does not have.
+    The network reads the first of the images.
     """
+    with torch.no_grad():
+        logits = read_logits(network, images[:1])
     check_range(classes, logits)
+
+
+def pick(logits: Tensor, classes: Tensor) -> Tensor:
+    """Return the logit of one class for each image: (N, K), (N,) -> (N,)."""
     return logits.gather(1, classes[:, None]).squeeze(1)
 
 
 def ranks(logits: Tensor, classes: Classes) -> Tensor:
     """Return the place (N,) int64 of each image's class among the logits (N, K).
 
-    The highest logit has place 1.
+    The highest logit has place 1. Raises ValueError for a class that has no logit.
     """
-    scores = pick(logits, expand_classes(classes, len(logits), logits.device))
+    classes = expand_classes(classes, len(logits), logits.device)
+    check_range(classes, logits)
+    scores = pick(logits, classes)
     return 1 + (logits > scores[:, None]).sum(1)
 
 
@@ -226,7 +235,7 @@ def pixel_gradient(
     weights and of the caller's tensor stay as they are. The logits may be NaN.
 
     score: a function of logits (n, K) and classes (n, ...), by default the logit of the
-    class.
+        class.
 
     Raises ValueError for a network that passes no gradient on.
     """

@@ -6,7 +6,7 @@ import platform
 import re
 from importlib import metadata
 from pathlib import Path
-from typing import TypedDict
+from typing import Any
 
 from dlapps import DlappsError, check_name
 
@@ -25,17 +25,6 @@ PACKAGES = (
 FORMATS = ("float32", "bfloat16")
 
 
-class Machine(TypedDict):
-    """A machine, as `describe` returns it."""
-
-    python: str
-    packages: dict[str, str]
-    platform: str
-    cpu: str
-    cores: int
-    number_format: str
-
-
 def number_format() -> str:
     """Return the number format in which this processor computes by default.
 
@@ -50,7 +39,7 @@ def number_format() -> str:
     return "bfloat16" if _has_fast_bfloat16() else "float32"
 
 
-def describe() -> Machine:
+def describe() -> dict[str, Any]:
     """Describe the machine and the versions of packages, for a bug report."""
     return {
         "python": platform.python_version(),

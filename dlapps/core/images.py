@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image, ImageOps
 
-from dlapps import DlappsError
+from dlapps import DlappsError, check_counts
 from dlapps.core.arrays import as_tensor
 
 PICTURE_SUFFIXES = (
@@ -116,10 +117,11 @@ def to_pixels(
 
     size: side of the square, or (height, width).
     crop: keep the aspect ratio instead, and resize (bicubic) the central square whose
-    side is this share of the short side, as EfficientNet was evaluated (.875).
+        side is this share of the short side, as EfficientNet was evaluated (.875).
     """
+    height, width = size if isinstance(size, tuple) else (size, size)
+    check_counts(height=height, width=width)
     image = to_picture(picture)
-    height, width = (size, size) if isinstance(size, int) else size
     if crop is None:
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     else:
@@ -139,24 +141,11 @@ def to_pixels(
 def scaled_shape(picture: Picture, short_side: int) -> tuple[int, int]:
     """Return the (height, width) of a picture whose short side is scaled to a length.
 
-    The aspect ratio is kept. Only the head of a file is read.
+    The aspect ratio is kept.
     """
-    width, height = _upright_size(picture)
+    width, height = to_picture(picture).size
     scale = short_side / min(width, height)
     return round(height * scale), round(width * scale)
-
-
-def _upright_size(picture: Picture) -> tuple[int, int]:
-    if isinstance(picture, (str, Path)):
-        try:
-            with Image.open(picture) as opened:
-                orientation = opened.getexif().get(ExifTags.Base.Orientation)
-                width, height = opened.size
-        except OSError:
-            return read_picture(picture).size
-        # These orientations exchange rows and columns.
-        return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
-    return to_picture(picture).size
 
 
 def stack_pixels(
@@ -184,6 +173,8 @@ def from_pixels(pixels: torch.Tensor) -> np.ndarray:
         raise PictureError(
             f"expected pixels in [0, 1], got {pixels.dtype}; they are levels already."
         )
+    # Noise may leave [0, 1]; levels of 0 to 255 would all be white.
+    check_unit(pixels, slack=9)
     levels = pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte()
     levels = levels.movedim(-3, -1).contiguous()
     if levels.shape[-1] == 1:
@@ -194,6 +185,21 @@ def from_pixels(pixels: torch.Tensor) -> np.ndarray:
 def round_to_8_bits(pixels: torch.Tensor) -> torch.Tensor:
     """Round pixels in [0, 1] to multiples of 1 / 255, as a PNG stores them."""
     return (pixels * 255).round() / 255
+
+
+def warp(
+    pixels: torch.Tensor, matrices: torch.Tensor, padding: str = "zeros"
+) -> torch.Tensor:
+    """Return pixels (N, C, H, W) that are read at other places, bilinearly.
+
+    matrices: (N, 2, 3), from a place (x, y, 1) of the result to the one in the image
+        where its value is read. Both run from -1 to 1.
+    padding: what is read beyond the border, as for `F.grid_sample`.
+    """
+    grid = F.affine_grid(matrices, list(pixels.shape), align_corners=False)
+    return F.grid_sample(
+        pixels, grid.to(pixels.device), padding_mode=padding, align_corners=False
+    )
 
 
 def stretch(picture: np.ndarray) -> np.ndarray:
@@ -213,7 +219,7 @@ def as_pictures(
     They stay on their device, and lose their graph.
 
     images: float32 in [0, 1], or uint8, which is divided by 255. The channels may also
-    come last, and uint8 (N, H, W) is grey.
+        come last, and uint8 (N, H, W) is grey.
     channels: the C that is wanted; any by default.
 
     Raises PictureError for another type, shape or range, and for an empty set.
@@ -242,7 +248,7 @@ def as_uint8(images: ArrayLike) -> torch.Tensor:
     """Return images as a uint8 tensor (N, H, W) of grey or (N, H, W, 3) of colours.
 
     images: uint8, (N, H, W) or with channels that come first or last. A list or an
-    array is copied.
+        array is copied.
 
     Raises PictureError for another type or shape, and for an empty set.
     """

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from dlapps import check_counts
 from dlapps.core.arrays import as_tensor
 from dlapps.core.images import as_uint8
 
@@ -156,7 +157,8 @@ def distances(queries: Tensor, references: Tensor) -> Iterator[Tensor]:
 
 def check_neighbours(k: int, number: int) -> None:
     """Raise ValueError unless each of so many points has a k-th nearest neighbour."""
-    if not 0 < k < number:
+    check_counts(k=k)
+    if k >= number:
         raise ValueError(
             f"expected 0 < k < {number} points, got k = {k}; take more features."
         )

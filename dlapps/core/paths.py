@@ -32,24 +32,24 @@ def mirror() -> Path | None:
     )
 
 
-def user_cache() -> Path:
-    """Return the folder for cached files that the user's system has."""
-    return Path(platformdirs.user_cache_dir("dlapps", appauthor=False))
-
-
 def assets() -> Path:
     """Return the folder in which fetched weights and data sets are stored.
 
-    It is `assets` in the folder that `DLAPPS_HOME` names. Without this variable it is
-    data/assets in a clone, and the user's cache for an installed library. The first
-    fetch makes the folder.
+    It is `assets` in the folder that `DLAPPS_HOME` names, and `default_assets` without
+    this variable. The first fetch makes the folder.
     """
     home = os.environ.get("DLAPPS_HOME")
     if home:
         return Path(home).expanduser().resolve() / "assets"
+    return default_assets()
+
+
+def default_assets() -> Path:
+    """Return data/assets in a clone, a user's cache for an installed library."""
     if _is_clone():
         return CHECKOUT / "data" / "assets"
-    return user_cache() / "assets"
+    cache = platformdirs.user_cache_dir("dlapps", appauthor=False)
+    return Path(cache) / "assets"
 
 
 def networks() -> Path:
@@ -65,7 +65,7 @@ def require_network(filename: str, what: str) -> Path:
     """Return the path of a file that comes with the code.
 
     what: the content of the file. DlappsError, which names it, is raised if the file is
-    missing.
+        missing.
     """
     path = networks() / filename
     if not path.is_file():

@@ -1,26 +1,28 @@
 """The loop that all trainings share: epochs, their history, a monitor and a checkpoint.
 
-Also steps, schedules and averages of weights, and the files in which they are stored.
+Also steps, schedules and averages of weights.
 """
 
-import functools
-import hashlib
-import io
 import math
 import operator
-from collections.abc import Callable, Collection, Iterable, Mapping
-from numbers import Integral
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
-from dlapps import DlappsError, check_name, check_positive
+from dlapps import check_name, check_positive
 from dlapps.core.arrays import as_labels
-from dlapps.core.paths import write_atomically
+from dlapps.core.checkpoints import (
+    Parts,
+    TrainingError,
+    describe_run,
+    load_checkpoint,
+    save_checkpoint,
+)
 from dlapps.core.runtime import (
     Bar,
     autocast,
@@ -30,15 +32,8 @@ from dlapps.core.runtime import (
     make_generator,
 )
 
-Network = TypeVar("Network", bound=nn.Module)
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 Monitor = Callable[[nn.Module, int], Mapping[str, float] | None]
-# Random generators and all that has a state_dict, by name.
-Parts = Mapping[str, Any]
-
-
-class TrainingError(DlappsError, ValueError):
-    """A training that cannot go on, or a checkpoint of another one."""
 
 
 class DivergenceError(TrainingError):
@@ -63,11 +58,12 @@ class History(dict[str, list[Any]]):
 
 
 def run_epochs(
-    train_epoch: Callable[[int], Mapping[str, Any]],
+    train_epoch: Callable[[int, torch.Generator], Mapping[str, Any]],
     network: nn.Module,
     parts: Parts,
     identity: Mapping[str, object],
     num_epochs: int,
+    seed: int,
     monitor: Monitor | None = None,
     checkpoint: str | Path | None = None,
 ) -> History:
@@ -76,14 +72,15 @@ def run_epochs(
     The network is in eval mode when train_epoch or the monitor is called, and at the
     end, even after an error.
 
-    train_epoch: a function of the epoch, which updates the network and returns its
-        measurements by name, each a value or a list of values.
+    train_epoch: a function of the epoch and a random generator, which updates the
+        network and returns its measurements by name, each a value or a list of values.
+        Its draws, those of dropout too, depend on the seed and the epoch alone.
     parts: what changes besides the network: other networks, optimisers, schedules and
         random generators.
-    identity: the settings, the seed and the data, which a checkpoint must share. It
-        must also share the layers and the first weights of the networks. A function is
-        compared by its name and by the arguments that `functools.partial` binds: name
-        another file if its code changes.
+    identity: the settings and the data, which a checkpoint must share, as it must share
+        num_epochs, the seed, and the layers and the first weights of the networks. A
+        function is compared by its name and by the arguments that `functools.partial`
+        binds: name another file if its code changes.
     monitor: a function of the network and the epoch, which may return further ones.
     checkpoint: a file that is written at the start and after each epoch. If it exists,
         the training continues from it, and gives the same numbers as one that was never
@@ -92,21 +89,27 @@ def run_epochs(
     Raises TrainingError if the checkpoint belongs to another training, and DlappsError
     if the file is not a checkpoint or cannot be written. Neither changes the file.
     """
+    seed = operator.index(seed)
     parts = {"network": network, **parts}
     history = History()
     first = 0
     if checkpoint:
-        described = _describe_run(identity, parts)
+        identity = {**identity, "num_epochs": num_epochs, "seed": seed}
+        described = describe_run(identity, parts)
         if Path(checkpoint).is_file():
-            first, history = _load_checkpoint(checkpoint, described, parts)
+            first, measured_before = load_checkpoint(checkpoint, described, parts)
+            history.update(measured_before)
         if first < num_epochs:
             # Before the first epoch, since the file may not be writable.
-            _save_checkpoint(checkpoint, described, parts, first, history)
+            save_checkpoint(checkpoint, described, parts, first, history)
     network.eval()
     epochs = range(first, num_epochs)
     for epoch in Bar(epochs, "epochs", total=num_epochs, initial=first):
+        epoch_seed = seed * 1_000_003 + epoch
         try:
-            measured = dict(train_epoch(epoch))
+            # Dropout draws from the default generator.
+            with drawn_from(epoch_seed):
+                measured = dict(train_epoch(epoch, make_generator(epoch_seed)))
         finally:
             network.eval()
         if monitor:
@@ -114,26 +117,26 @@ def run_epochs(
                 measured.update(monitor(network, epoch) or {})
         history.add(measured)
         if checkpoint:
-            _save_checkpoint(checkpoint, described, parts, epoch + 1, history)
+            save_checkpoint(checkpoint, described, parts, epoch + 1, history)
     return history
 
 
-def seeded(
-    train_epoch: Callable[[int, torch.Generator], Mapping[str, Any]], seed: int
-) -> Callable[[int], Mapping[str, Any]]:
-    """Return train_epoch as a function of the epoch, with a generator for each.
+class Means:
+    """Means over the examples of an epoch, added up batch by batch."""
 
-    All draws, those of dropout too, then depend on the seed and the epoch alone.
-    """
-    seed = operator.index(seed)
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.num_examples = 0
 
-    def train_seeded(epoch: int) -> Mapping[str, Any]:
-        epoch_seed = seed * 1_000_003 + epoch
-        # Dropout draws from the default generator.
-        with drawn_from(epoch_seed):
-            return train_epoch(epoch, make_generator(epoch_seed))
+    def add(self, measured: Mapping[str, Tensor], batch_size: int) -> None:
+        """Add the means over a batch of so many examples, scalars by name."""
+        self.num_examples += batch_size
+        for name, value in measured.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.item() * batch_size
 
-    return train_seeded
+    def as_numbers(self) -> dict[str, float]:
+        """Return the means by name."""
+        return {name: total / self.num_examples for name, total in self.sums.items()}
 
 
 def epoch_size(number: int, batch_size: int) -> int:
@@ -245,6 +248,15 @@ def make_one_cycle(
     return optimiser, OneCycleLR(optimiser, rates, num_steps, pct_start=rise)
 
 
+def early_decay(decay: float, num_steps: int) -> float:
+    """Return the decay of `update_average` after so many steps of a training.
+
+    The first steps are forgotten sooner than by the decay itself, because their weights
+    are nearly random.
+    """
+    return min(decay, num_steps / (num_steps + 10))
+
+
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
     """Set the average to decay * average + (1 - decay) * network.
@@ -258,160 +270,3 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
             old.lerp_(new, 1 - decay)
         else:
             old.copy_(new)
-
-
-def _describe_run(identity: Mapping[str, object], parts: Parts) -> dict[str, str]:
-    """Describe a training by short texts, which its checkpoint compares."""
-    described = {name: _describe(value) for name, value in identity.items()}
-    layers: list[str] = []
-    weights: list[Tensor] = []
-    for part in parts.values():
-        if isinstance(part, nn.Module):
-            weights.extend(part.state_dict().values())
-            for name, layer in part.named_modules():
-                layers.append(f"{name} {type(layer).__qualname__} {layer.extra_repr()}")
-    described["network"] = "; ".join(layers)
-    described["weights"] = fingerprint(weights)
-    return described
-
-
-def _describe(value: object) -> str:
-    """Describe data by a fingerprint, a function by its name, other values by repr."""
-    if isinstance(value, Tensor):
-        return fingerprint([value])
-    if isinstance(value, functools.partial):
-        arguments = [_describe(argument) for argument in value.args]
-        for name, argument in value.keywords.items():
-            arguments.append(f"{name}={_describe(argument)}")
-        return f"{_describe(value.func)}({', '.join(arguments)})"
-    if callable(value):
-        named = value if hasattr(value, "__qualname__") else type(value)
-        return f"{named.__module__}.{named.__qualname__}"
-    if isinstance(value, Integral):
-        # NumPy's integers print their type.
-        return str(int(value))
-    return repr(value)
-
-
-def fingerprint(tensors: Iterable[Tensor]) -> str:
-    """Return 16 hexadecimal digits of the types, shapes and values (SHA-256)."""
-    sha256 = hashlib.sha256()
-    for tensor in tensors:
-        values = tensor.detach().cpu().reshape(-1).view(torch.uint8)
-        sha256.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
-        sha256.update(values.numpy().tobytes())
-    return sha256.hexdigest()[:16]
-
-
-def _save_checkpoint(
-    path: str | Path,
-    described: Mapping[str, str],
-    parts: Parts,
-    num_epochs: int,
-    history: History,
-) -> None:
-    states: dict[str, Any] = {}
-    for name, part in parts.items():
-        if isinstance(part, torch.Generator):
-            states[name] = part.get_state()
-        else:
-            states[name] = part.state_dict()
-    content = {
-        "identity": described,
-        "num_epochs": num_epochs,
-        "history": dict(history),
-        "states": states,
-    }
-    try:
-        write_checked(path, content)
-    except OSError as error:
-        raise DlappsError(
-            f"expected a checkpoint that can be written, got {path} "
-            f"({error.strerror}); name another file."
-        ) from error
-
-
-def _load_checkpoint(
-    path: str | Path, described: Mapping[str, str], parts: Parts
-) -> tuple[int, History]:
-    """Set the parts to their states; return the epochs so far and their history."""
-    fields = ("identity", "num_epochs", "history", "states")
-    content = read_checked(path, "checkpoint", fields)
-    written = content["identity"]
-    names = sorted(written.keys() | described.keys())
-    differing = [name for name in names if written.get(name) != described.get(name)]
-    if differing:
-        raise TrainingError(
-            f"expected a checkpoint of this run in {path}, got one that differs in "
-            f"{', '.join(differing)}; delete it, or name another file."
-        )
-    for name, part in parts.items():
-        state = content["states"][name]
-        if isinstance(part, torch.Generator):
-            part.set_state(state)
-        else:
-            part.load_state_dict(state)
-    return content["num_epochs"], History(content["history"])
-
-
-def save_weights(network: nn.Module, path: str | Path) -> Path:
-    """Write a network's weights and statistics, in float16; return the path."""
-    return write_checked(path, to_float16(network))
-
-
-def load_weights(network: Network, path: str | Path) -> Network:
-    """Read the weights that `save_weights` wrote; return the network, in eval mode.
-
-    Raises DlappsError if the file has no weights, or those of other layers.
-    """
-    state = read_checked(path, "file of these layers' weights", network.state_dict())
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise DlappsError(
-            f"expected these layers' weights in {path}, got others; name another file."
-        ) from error
-    return network.eval()
-
-
-def to_float16(network: nn.Module) -> dict[str, Tensor]:
-    """Return a network's state with its floats in float16, two bytes a weight."""
-    state = {}
-    for name, value in network.state_dict().items():
-        state[name] = value.half() if value.is_floating_point() else value
-    return state
-
-
-def write_checked(path: str | Path, content: Mapping[str, object]) -> Path:
-    """Write tensors and plain values; return the path.
-
-    They are written only if `torch.load` reads them with weights_only.
-    """
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    buffer.seek(0)
-    torch.load(buffer, weights_only=True, map_location="cpu")
-    return write_atomically(path, buffer.getvalue())
-
-
-def read_checked(path: str | Path, kind: str, names: Collection[str]) -> dict[str, Any]:
-    """Read a dictionary with these names that `write_checked` wrote.
-
-    kind: what the file should be, for the error. Raises DlappsError for another file,
-    which is left as it is.
-    """
-    wanted = f"a {kind} in {path}"
-    remedy = "delete it, or name another one"
-    if not Path(path).is_file():
-        raise DlappsError(f"expected {wanted}, got no such file; check the path.")
-    try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
-    # A truncated archive, a pickle with code in it, a text file: torch raises a
-    # different kind for each.
-    except Exception as error:
-        raise DlappsError(
-            f"expected {wanted}, got a file that does not load; {remedy}."
-        ) from error
-    if not isinstance(content, dict) or content.keys() != set(names):
-        raise DlappsError(f"expected {wanted}, got a file of another form; {remedy}.")
-    return content

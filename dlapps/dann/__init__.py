@@ -12,6 +12,7 @@ The domain label of the source is 0, that of the target 1.
 """
 
 from dlapps.core.training import History
+from dlapps.dann.improved import augment_source, fit_improved, load_improved
 from dlapps.dann.layers import (
     DomainAdversarialNetwork,
     GradientReversal,
@@ -25,19 +26,18 @@ from dlapps.dann.pictures import (
     random_affine,
     random_textures,
 )
-from dlapps.dann.training import (
+from dlapps.dann.settings import (
     IMPROVED,
     PAPER,
     PRACTICAL,
     SOURCE_ONLY,
     ImprovedSettings,
     Settings,
-    augment_source,
+)
+from dlapps.dann.training import (
     dann_losses,
     fit_dann,
-    fit_improved,
     fit_source_only,
-    load_improved,
     load_trained,
 )
 

@@ -80,19 +80,17 @@ class FeatureExtractor(nn.Sequential):
     and the ReLU has a quarter of the work.
 
     normalisation: the first layer, `Standardise` by default.
-    batch_norm: whether each ReLU follows a batch norm.
     input_shape: (C, H, W) of the pixels.
     """
 
     def __init__(
         self,
         normalisation: nn.Module | None = None,
-        batch_norm: bool = False,
         input_shape: tuple[int, int, int] = (3, 28, 28),
     ) -> None:
         if normalisation is None:
             normalisation = Standardise()
-        layers = [
+        super().__init__(
             normalisation,                                    # (N, 3, 28, 28)
             nn.Conv2d(input_shape[0], 32, 5, padding=2),      # (N, 32, 28, 28)
             nn.MaxPool2d(2),                                  # (N, 32, 14, 14)
@@ -101,11 +99,7 @@ class FeatureExtractor(nn.Sequential):
             nn.MaxPool2d(2),                                  # (N, 48, 7, 7)
             nn.ReLU(),
             nn.Flatten(),                                     # (N, 2352)
-        ]  # fmt: skip
-        if batch_norm:
-            layers.insert(6, nn.BatchNorm2d(48))
-            layers.insert(3, nn.BatchNorm2d(32))
-        super().__init__(*layers)
+        )  # fmt: skip
         self.input_shape = input_shape
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -125,16 +119,12 @@ class FeatureExtractor(nn.Sequential):
 class LabelPredictor(nn.Sequential):
     """Features (N, D) to class logits (N, K)."""
 
-    def __init__(
-        self, num_features: int = 2352, num_classes: int = 10, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, num_features: int = 2352, num_classes: int = 10) -> None:
         super().__init__(
             nn.Linear(num_features, 100),    # (N, 100)
             nn.ReLU(),
-            nn.Dropout(dropout),
             nn.Linear(100, 100),             # (N, 100)
             nn.ReLU(),
-            nn.Dropout(dropout),
             nn.Linear(100, num_classes),     # (N, K)
         )  # fmt: skip
 
@@ -154,9 +144,7 @@ class DomainClassifier(nn.Sequential):
 class DomainAdversarialNetwork(nn.Module):
     """A feature extractor, a label predictor and a domain classifier.
 
-    The defaults are those of the lab assignment; public versions of the network differ
-    in batch_norm, dropout and normalisation. The same seed gives the same weights. The
-    network returns the class logits (N, K).
+    The same seed gives the same weights. The network returns the class logits (N, K).
 
     Trainings take any module with these three parts and num_classes. Its input_shape,
     (C, H, W), says how many channels it takes; without one it takes 3.
@@ -166,8 +154,6 @@ class DomainAdversarialNetwork(nn.Module):
         self,
         seed: int = 0,
         num_classes: int = 10,
-        batch_norm: bool = False,
-        dropout: float = 0.0,
         normalisation: nn.Module | None = None,
         input_shape: tuple[int, int, int] = (3, 28, 28),
     ) -> None:
@@ -178,10 +164,8 @@ class DomainAdversarialNetwork(nn.Module):
         _, height, width = input_shape
         num_features = 48 * (height // 4) * (width // 4)
         with drawn_from(seed):
-            self.feature_extractor = FeatureExtractor(
-                normalisation, batch_norm, input_shape
-            )
-            self.label_predictor = LabelPredictor(num_features, num_classes, dropout)
+            self.feature_extractor = FeatureExtractor(normalisation, input_shape)
+            self.label_predictor = LabelPredictor(num_features, num_classes)
             self.domain_classifier = DomainClassifier(num_features)
         channels_last(self)
 

@@ -8,35 +8,62 @@ alone.
 
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps.core import training
 from dlapps.core.arrays import as_labels, as_tensor
-from dlapps.core.images import as_uint8
+from dlapps.core.images import as_uint8, warp
 from dlapps.core.metrics import entropy
 from dlapps.core.runtime import Bar, device_of, run_once
-from dlapps.core.training import epoch_size
+from dlapps.core.training import Augment, epoch_size
+from dlapps.dann.settings import ImprovedSettings, Settings
 
 PREDICTED_AT_ONCE = 500
+NUM_WATCHED = 1000
+
+
+class Domains(NamedTuple):
+    """A labelled source and an unlabelled target.
+
+    source: uint8 (N, H, W) or (N, H, W, 3).
+    labels: int64 (N,).
+    target: uint8 (M, H, W) or (M, H, W, 3).
+    """
+
+    source: Tensor
+    labels: Tensor
+    target: Tensor
+
+
+class DomainBatch(NamedTuple):
+    """A batch of both domains.
+
+    source, target: pixels (N, C, H, W).
+    classes: those of the source (N,).
+    source_rows, target_rows: where the images stand in their domains, (N,) each.
+    progress: the share of the training that is over, in [0, 1).
+    """
+
+    source: Tensor
+    target: Tensor
+    classes: Tensor
+    source_rows: Tensor
+    target_rows: Tensor
+    progress: float
 
 
 def as_domains(
-    network: nn.Module,
-    source: ArrayLike,
-    labels: ArrayLike,
-    target: ArrayLike,
-    paired: bool = False,
-) -> tuple[Tensor, Tensor, Tensor]:
+    network: nn.Module, source: ArrayLike, labels: ArrayLike, target: ArrayLike
+) -> Domains:
     """Check the domains of a training; convert them by `as_uint8` and `as_labels`.
 
-    Returns the source's pictures, their labels and the target's pictures. Raises
-    ValueError for pictures of two sizes or of a size that the network does not take
-    and, if the domains are paired, for two numbers of pictures.
+    Raises ValueError for pictures of two sizes or of a size that the network does not
+    take.
     """
     source = as_uint8(source)
     target = as_uint8(target)
@@ -47,15 +74,10 @@ def as_domains(
             f"expected domains of one size, got {height} x {width} and "
             f"{target_height} x {target_width} pixels; resize one of them."
         )
-    if paired and len(source) != len(target):
-        raise ValueError(
-            f"expected paired domains of one size, got {len(source)} and "
-            f"{len(target)}; take as many of each, or settings with paired=False."
-        )
     check_size(network, source)
     # nn.Module's type does not declare num_classes.
     num_classes: int = network.num_classes  # type: ignore[assignment]
-    return source, as_labels(labels, len(source), num_classes), target
+    return Domains(source, as_labels(labels, len(source), num_classes), target)
 
 
 def check_size(network: nn.Module, pictures: Tensor) -> None:
@@ -107,21 +129,40 @@ def draw_rows(number: int, total: int, generator: torch.Generator) -> Tensor:
 
 
 def draw_domain_batches(
-    source: Tensor, target: Tensor, batch_size: int, generator: torch.Generator
-) -> Iterable[tuple[Tensor, Tensor]]:
-    """Return the rows of each batch of an epoch: (B,) of the source and of the target.
+    network: nn.Module,
+    domains: Domains,
+    settings: Settings | ImprovedSettings,
+    epoch: int,
+    generator: torch.Generator,
+    augment: Augment | None = None,
+) -> Iterator[DomainBatch]:
+    """Draw the batches of an epoch, on the network's device, with a progress bar.
 
     The source's rows come in a random order, and as many of the target are drawn
-    independently: `epoch_size` of the source's number. Iterating over the batches shows
-    a progress bar.
+    independently: `epoch_size` of the source's number.
+
+    augment: changes the source alone.
     """
-    number = epoch_size(len(source), batch_size)
-    source_rows = draw_rows(len(source), len(source), generator)[:number]
-    target_rows = draw_rows(len(target), len(source), generator)[:number]
-    batches = zip(
-        source_rows.split(batch_size), target_rows.split(batch_size), strict=True
-    )
-    return Bar(list(batches))
+    source, labels, target = domains
+    device = device_of(network)
+    channels = channels_of(network)
+    size = settings.batch_size
+    number = epoch_size(len(source), size)
+    order = draw_rows(len(source), len(source), generator)[:number].split(size)
+    target_order = draw_rows(len(target), len(source), generator)[:number].split(size)
+    for step, source_rows in enumerate(Bar(order)):
+        target_rows = target_order[step]
+        source_pixels = batch_to_pixels(source[source_rows], device, channels)
+        if augment:
+            source_pixels = augment(source_pixels, generator)
+        yield DomainBatch(
+            source=source_pixels,
+            target=batch_to_pixels(target[target_rows], device, channels),
+            classes=labels[source_rows].to(device),
+            source_rows=source_rows,
+            target_rows=target_rows,
+            progress=(epoch + step / len(order)) / settings.num_epochs,
+        )
 
 
 def predict(network: nn.Module, images: ArrayLike, precision: str = "fast") -> Tensor:
@@ -154,40 +195,24 @@ def accuracy(
     return training.accuracy(predict(network, images, precision), labels)
 
 
-def class_diversity(logits: ArrayLike, num_classes: int | None = None) -> float:
+def target_diversity(network: nn.Module, domains: Domains) -> float:
+    """Return `class_diversity` of the first NUM_WATCHED target images.
+
+    The number of classes is that of the source.
+    """
+    logits = predict(network, domains.target[:NUM_WATCHED])
+    return class_diversity(logits, len(domains.labels.unique()))
+
+
+def class_diversity(logits: Tensor, num_classes: int) -> float:
     """Measure how many classes a network predicts, from logits (N, K).
 
-    It is the entropy of the mean prediction, divided by log K: 1 if all K classes are
-    predicted equally often, and near 0 if nearly all pictures fall into one.
-
-    num_classes: replaces K if the pictures have fewer classes. The result is above 1 if
-        the network predicts further ones.
-
-    Raises ValueError for other shapes, and for NaN or infinity; a logit may be minus
-    infinity, but not all of a row.
+    It is the entropy of the mean prediction, divided by log(num_classes): 1 if so many
+    classes are predicted equally often, near 0 if nearly all pictures fall into one,
+    and above 1 if the network predicts further classes.
     """
-    scores = _as_logits(logits)
-    if num_classes is None:
-        num_classes = scores.shape[1]
-    mean = scores.softmax(1).mean(0)
+    mean = logits.softmax(1).mean(0)
     return entropy(mean) / math.log(max(2, num_classes))
-
-
-def _as_logits(logits: ArrayLike) -> Tensor:
-    scores = as_tensor(logits).float()
-    if scores.ndim != 2 or not scores.numel():
-        raise ValueError(
-            f"expected logits (N, K), got {tuple(scores.shape)}; "
-            "pass one row a picture."
-        )
-    # The highest of a row with NaN is NaN.
-    num_wrong = int((~scores.amax(1).isfinite()).sum())
-    if num_wrong:
-        raise ValueError(
-            "expected logits whose highest is finite, got NaN or infinity in "
-            f"{num_wrong} of {len(scores)} rows; check the network and its input."
-        )
-    return scores
 
 
 def random_affine(
@@ -198,7 +223,7 @@ def random_affine(
     It is turned by up to 15 degrees, scaled by up to 1.2 up or down, slanted
     by up to 0.2, and moved by up to 0.15 of half its side, two pixels of 28.
 
-    padding: what fills the image beyond its border, as for `F.grid_sample`.
+    padding: what fills the image beyond its border, as for `warp`.
     """
     largest = torch.tensor([math.pi / 12, math.log(1.2), 0.2, 0.15, 0.15])
     draws = _uniform(-1, 1, (5, len(pixels)), generator) * largest[:, None]
@@ -210,10 +235,7 @@ def random_affine(
     first_row = [cosine, (slant * cosine - sine) / wide, left]
     second_row = [sine * wide, slant * sine + cosine, top]
     matrices = torch.stack(first_row + second_row, 1).view(-1, 2, 3)
-    grid = F.affine_grid(matrices, list(pixels.shape), align_corners=False)
-    return F.grid_sample(
-        pixels, grid.to(pixels.device), padding_mode=padding, align_corners=False
-    )
+    return warp(pixels, matrices, padding)
 
 
 def random_strokes(digits: Tensor, generator: torch.Generator) -> Tensor:

@@ -17,7 +17,7 @@ class Dataset(Generic[Images]):
     """Pictures, labels and where they come from.
 
     images: a uint8 array (N, H, W) or (N, H, W, 3), or a list of paths or arrays if
-    sizes differ.
+        sizes differ.
     labels: int64 (N,), or None.
     class_names: class_names[label] is the name of a class.
     provenance: where the pictures come from, and their licence.

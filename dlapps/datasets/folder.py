@@ -16,9 +16,9 @@ def load_folder(path: str | Path, check: bool = True) -> Dataset[list[Path]]:
     """Load your own pictures, a list of paths.
 
     path: a folder with one folder for each class, or a folder of pictures without
-    labels.
+        labels.
     check: decode each picture once (fast, at low resolution), so that a broken one is
-    named now and not after an hour.
+        named now and not after an hour.
 
     Raises PictureError for a folder without pictures, and for files that do not decode
     or that lie beside the folders of the classes, which it names.

@@ -119,14 +119,11 @@ def split_photos(
     Every fourth photo is for testing, the others are for training.
     """
     check_split(split)
-    images = []
-    names = []
-    for row, (image, name) in enumerate(zip(photos.images, photos.names, strict=True)):
-        is_test = row % 4 == 3
-        if is_test == (split == "test"):
-            images.append(image)
-            names.append(name)
-    return Dataset(images, None, (), photos.provenance, tuple(names))
+    is_test = split == "test"
+    rows = [row for row in range(len(photos)) if (row % 4 == 3) == is_test]
+    images = [photos.images[row] for row in rows]
+    names = tuple(photos.names[row] for row in rows)
+    return Dataset(images, None, (), photos.provenance, names)
 
 
 def _check(digits: np.ndarray, photos: Sequence[np.ndarray]) -> None:
@@ -139,15 +136,12 @@ def _check(digits: np.ndarray, photos: Sequence[np.ndarray]) -> None:
         raise PictureError(
             "expected at least one photo, got none; pass some to cut patches from."
         )
+    height, width = digits.shape[1:]
     for photo in photos:
-        if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
+        is_photo = photo.ndim == 3 and photo.shape[2] == 3 and photo.dtype == np.uint8
+        if not is_photo or photo.shape[0] < height or photo.shape[1] < width:
             raise PictureError(
-                f"expected photos uint8 (H, W, 3), got {photo.dtype} {photo.shape}; "
-                "convert them."
-            )
-        if photo.shape[0] < digits.shape[1] or photo.shape[1] < digits.shape[2]:
-            raise PictureError(
-                f"expected photos of at least {digits.shape[1]} x {digits.shape[2]} "
-                f"pixels, got {photo.shape[0]} x {photo.shape[1]}; "
-                "enlarge the photo or leave it out."
+                f"expected photos uint8 (H, W, 3) of at least {height} x {width} "
+                f"pixels, got {photo.dtype} {photo.shape}; "
+                "convert the photo, or leave a small one out."
             )

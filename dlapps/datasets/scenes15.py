@@ -57,7 +57,7 @@ class SceneFeatures:
     The pictures themselves cannot be committed.
 
     blocks: a matrix (4485, D) float32 for each name, such as "vgg16_features pool5
-    average 224".
+        average 224".
     labels: int64 (4485,).
     sizes: (4485, 2), height and width in pixels.
     names: "bedroom/image_0001.jpg" and so on.

@@ -8,13 +8,6 @@ Wrong sizes and labels out of range raise ValueError.
 """
 
 from dlapps.gan import flow
-from dlapps.gan.fast import (
-    ConditionalDiscriminator,
-    ConditionalGenerator,
-    Discriminator,
-    Generator,
-    make_networks,
-)
 from dlapps.gan.judge import (
     classify,
     conditional_accuracy,
@@ -27,11 +20,12 @@ from dlapps.gan.judge import (
 from dlapps.gan.networks import (
     CONDITIONAL_PRACTICAL,
     PRACTICAL,
-    PlainConditionalDiscriminator,
-    PlainConditionalGenerator,
+    ConditionalDiscriminator,
+    ConditionalGenerator,
+    Discriminator,
+    Generator,
     Settings,
-    plain_discriminator,
-    plain_generator,
+    make_networks,
 )
 from dlapps.gan.sampling import (
     draw_latents,
@@ -46,12 +40,7 @@ from dlapps.gan.sampling import (
 )
 from dlapps.gan.steps import LOSSES, generate, spread
 from dlapps.gan.toy import draw_ring
-from dlapps.gan.training import (
-    Training,
-    fit_conditional_gan,
-    fit_gan,
-    prepare_images,
-)
+from dlapps.gan.training import Training, fit_gan, prepare_images
 
 __all__ = [
     "CONDITIONAL_PRACTICAL",
@@ -61,8 +50,6 @@ __all__ = [
     "ConditionalGenerator",
     "Discriminator",
     "Generator",
-    "PlainConditionalDiscriminator",
-    "PlainConditionalGenerator",
     "Settings",
     "Training",
     "classify",
@@ -70,7 +57,6 @@ __all__ = [
     "draw_latents",
     "draw_ring",
     "extract_features",
-    "fit_conditional_gan",
     "fit_digit_classifier",
     "fit_gan",
     "flow",
@@ -82,8 +68,6 @@ __all__ = [
     "load_digit_classifier",
     "load_generator",
     "make_networks",
-    "plain_discriminator",
-    "plain_generator",
     "prepare_images",
     "sample",
     "sample_grid",

@@ -7,6 +7,7 @@ multiple of 8. Labels are int64 (N,) in [0, K). `fit_flow` and `sample` check th
 """
 
 import copy
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -33,17 +34,16 @@ from dlapps.core.runtime import (
 )
 from dlapps.core.training import (
     History,
+    Means,
     count_batches,
     draw_batches,
-    epoch_size,
+    early_decay,
     make_one_cycle,
     minimise,
-    read_checked,
     run_epochs,
-    to_float16,
     update_average,
-    write_checked,
 )
+from dlapps.core.weights import read_checked, to_float16, write_checked
 from dlapps.gan.sampling import from_uint8
 
 WEIGHT_DECAY = 1e-2
@@ -200,10 +200,10 @@ class VelocityNetwork(nn.Module):
         # 2 x 2 pixels become four channels, as in a convolution with a stride of 2.
         maps = self.first(F.pixel_unshuffle(x, 2))  # (N, large, S/2, S/2)
         large = self.down[0](maps, embedding)  # (N, large, S/2, S/2)
-        middle = self.down[1](
-            F.avg_pool2d(large, 2), embedding
-        )  # (N, middle, S/4, S/4)
-        small = self.down[2](F.avg_pool2d(middle, 2), embedding)  # (N, small, S/8, S/8)
+        halved = F.avg_pool2d(large, 2)
+        middle = self.down[1](halved, embedding)  # (N, middle, S/4, S/4)
+        halved = F.avg_pool2d(middle, 2)
+        small = self.down[2](halved, embedding)  # (N, small, S/8, S/8)
         small = self.bottom[0](small, embedding)
         small = self.bottom[1](small, embedding)
         middle = middle + double(self.narrow[0](small))  # (N, middle, S/4, S/4)
@@ -294,11 +294,12 @@ def sample(
     noise = torch.randn(shape, generator=make_generator(seed))
     images = []
     for start in Bar(range(0, len(labels), BATCH)):
-        batch_labels = labels[start : start + BATCH].to(device)
-
-        def velocity(x: Tensor, time: float, y: Tensor = batch_labels) -> Tensor:
-            return guided_velocity(network, x, time, y, guidance)
-
+        velocity = functools.partial(
+            guided_velocity,
+            network,
+            labels=labels[start : start + BATCH].to(device),
+            guidance=guidance,
+        )
         x = noise[start : start + BATCH].to(device)
         with autocast(device):
             x = integrate(velocity, x, num_steps, solver)
@@ -332,31 +333,25 @@ def fit_flow(
     with drawn_from(seed):
         network = channels_last(VelocityNetwork(settings)).to(device)
     average = copy.deepcopy(network).requires_grad_(False)
+    # For all epochs, instead of the epochs' own.
     generator = make_generator(seed)
     num_steps = settings.num_epochs * count_batches(len(images), settings.batch_size)
     optimiser, schedule = make_one_cycle(
         {network: settings.learning_rate}, WEIGHT_DECAY, num_steps
     )
 
-    def train_epoch(epoch: int) -> dict[str, float]:
-        total = 0.0
+    def train_epoch(epoch: int, _: torch.Generator) -> dict[str, float]:
+        means = Means()
         for rows in draw_batches(len(images), settings.batch_size, generator):
             loss = draw_loss(network, images[rows], labels[rows], settings, generator)
             minimise(loss, optimiser)
             schedule.step()
-            # The first steps are forgotten sooner: their weights are nearly random.
-            steps = schedule.last_epoch
-            decay = min(settings.average, steps / (steps + 10))
+            decay = early_decay(settings.average, schedule.last_epoch)
             update_average(average, network, decay)
-            total += loss.item() * len(rows)
-        return {"loss": total / epoch_size(len(images), settings.batch_size)}
+            means.add({"loss": loss}, len(rows))
+        return means.as_numbers()
 
-    identity = {
-        **asdict(settings),
-        "seed": seed,
-        "images": images,
-        "labels": labels,
-    }
+    identity = {**asdict(settings), "images": images, "labels": labels}
     parts = {
         "trained": network,
         "optimiser": optimiser,
@@ -364,7 +359,7 @@ def fit_flow(
         "draws": generator,
     }
     history = run_epochs(
-        train_epoch, average, parts, identity, settings.num_epochs, **options
+        train_epoch, average, parts, identity, settings.num_epochs, seed, **options
     )
     return average, history
 

@@ -8,15 +8,15 @@ nothing is downloaded.
 import math
 
 import torch
-import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps.core import paths
 from dlapps.core.arrays import as_tensor, check_sizes
-from dlapps.core.images import as_uint8
+from dlapps.core.images import as_uint8, warp
 from dlapps.core.runtime import channels_last, drawn_from
-from dlapps.core.training import accuracy, load_weights, predict
+from dlapps.core.training import accuracy, predict
+from dlapps.core.weights import load_weights
 from dlapps.gan.sampling import from_uint8
 from dlapps.transfer import finetune
 
@@ -119,9 +119,8 @@ def distort(images: Tensor, generator: torch.Generator) -> Tensor:
     sine = turn.sin() * scale
     rows = [cosine, -sine, right * two_pixels, sine, cosine, down * two_pixels]
     matrices = torch.stack(rows, 1).view(-1, 2, 3)
-    grid = F.affine_grid(matrices, [len(images), 1, SIZE, SIZE], align_corners=False)
     # What comes in from outside is 0, so black is 0 until the ground is laid.
-    ink = F.grid_sample(images[:, None].float() / 255, grid, align_corners=False)
+    ink = warp(images[:, None].float() / 255, matrices)
 
     ground, top = torch.rand(2, len(images), 1, 1, 1, generator=generator)
     ground = (ground - 0.5).clamp_min(0) / 2

@@ -13,16 +13,16 @@ from torch import Tensor, nn
 
 from dlapps import check_name
 from dlapps.core import paths
-from dlapps.core.arrays import as_labels, as_tensor
+from dlapps.core.arrays import as_labels, as_tensor, check_sizes
 from dlapps.core.runtime import channels_last, make_generator
-from dlapps.core.training import (
-    predict,
-    read_checked,
-    to_float16,
-    write_checked,
+from dlapps.core.training import predict
+from dlapps.core.weights import read_checked, to_float16, write_checked
+from dlapps.gan.networks import (
+    AnyGenerator,
+    ConditionalGenerator,
+    Settings,
+    generator_of,
 )
-from dlapps.gan.fast import AnyGenerator, ConditionalGenerator, generator_of
-from dlapps.gan.networks import Settings
 
 BATCH = 256  # images drawn at a time
 
@@ -47,12 +47,14 @@ def sample(
     for an unconditional one with labels.
     """
     z = as_tensor(z).float()
-    conditional = isinstance(generator, ConditionalGenerator)
-    if isinstance(generator, AnyGenerator) and conditional != (labels is not None):
-        raise ValueError(
-            "expected a conditional generator and labels, got only one; "
-            "pass both or neither."
-        )
+    if isinstance(generator, AnyGenerator):
+        check_sizes("latent vectors", z, generator.latent_dim)
+        conditional = isinstance(generator, ConditionalGenerator)
+        if conditional != (labels is not None):
+            raise ValueError(
+                "expected a conditional generator and labels, got only one; "
+                "pass both or neither."
+            )
     if labels is None:
         return predict(generator, z, batch_size=BATCH)
     num_classes = getattr(generator, "num_classes", None)
@@ -145,17 +147,19 @@ def channels_first(images: Tensor) -> Tensor:
 
 def save_generator(path: str | Path, generator: AnyGenerator) -> Path:
     """Write a generator's weights, in float16, and its settings; return the path."""
-    # "preset" is the name of the settings in the committed files.
-    content = {"preset": asdict(generator.settings), "generator": to_float16(generator)}
+    content = {
+        "settings": asdict(generator.settings),
+        "generator": to_float16(generator),
+    }
     return write_checked(path, content)
 
 
 def load_generator(path: str | Path) -> AnyGenerator:
     """Load a generator that `save_generator` wrote, in eval mode, without gradients."""
-    saved = read_checked(path, "generator", ("preset", "generator"))
+    saved = read_checked(path, "generator", ("settings", "generator"))
     # The settings of a study have more fields, which its generator does not depend on.
     names = [field.name for field in fields(Settings)]
-    values = {name: saved["preset"][name] for name in names if name in saved["preset"]}
+    values = {name: saved["settings"][name] for name in names}
     generator = channels_last(generator_of(Settings(**values)))
     generator.load_state_dict(saved["generator"])
     return generator.eval().requires_grad_(False)

@@ -80,8 +80,8 @@ def discriminator_step(
     discriminator: nn.Module,
     real: Tensor,
     fake: Tensor,
+    labels: Tensor | None,
     optimiser: torch.optim.Optimizer,
-    labels: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Update D on real and fake images (N, C, S, S) of the same labels.
 
@@ -107,9 +107,9 @@ def generator_step(
     generator: nn.Module,
     discriminator: nn.Module,
     fake: Tensor,
+    labels: Tensor | None,
     optimiser: torch.optim.Optimizer,
-    loss: Loss = non_saturating_loss,
-    labels: Tensor | None = None,
+    loss: Loss,
 ) -> dict[str, Tensor]:
     """Update G through D, whose weights stay, on images that `generate` drew.
 

@@ -21,16 +21,16 @@ from dlapps.core.training import (
     History,
     count_batches,
     draw_batches,
+    early_decay,
     run_epochs,
-    seeded,
     update_average,
 )
-from dlapps.gan.fast import AnyDiscriminator, AnyGenerator, make_networks
 from dlapps.gan.networks import (
-    CONDITIONAL_PRACTICAL,
     PRACTICAL,
+    AnyGenerator,
     Settings,
     check_networks,
+    make_networks,
 )
 from dlapps.gan.sampling import (
     channels_first,
@@ -46,9 +46,6 @@ from dlapps.gan.steps import (
     generator_step,
     spread,
 )
-
-# A generator and a discriminator of any kind.
-Networks = tuple[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Training:
 
     settings: Settings
     generator: AnyGenerator
-    discriminator: AnyDiscriminator
+    discriminator: nn.Module
     history: History
     frames: Tensor
     frame_batches: list[int]
@@ -83,16 +80,18 @@ def fit_gan(
     seed: int = 0,
     *,
     labels: ArrayLike | None = None,
-    networks: Networks | None = None,
+    networks: tuple[Any, Any] | None = None,
     frame_every: int = 100,
     device: torch.device | str = "cpu",
     **options: Any,
 ) -> Training:
-    """Train a DCGAN on images as the settings say.
+    """Train a DCGAN on images, or a conditional one on images and their labels.
 
     The same seed gives the same training on one machine.
 
     images: as `prepare_images` takes them, with the settings' number of channels.
+    settings: what the networks and the training are. With classes, as in
+        CONDITIONAL_PRACTICAL, the GAN is conditional.
     labels: (N,) in [0, K), if the settings have classes.
     networks: a generator and a discriminator to train in place of those of the
         settings. The generator turns z (N, latent_dim) into images (N, C, S, S) in
@@ -108,21 +107,23 @@ def fit_gan(
     seed = operator.index(seed)
     device = as_device(device)
     images, labels = _prepare_data(images, labels, settings)
+    if networks:
+        check_networks(*networks, settings)
     generator, discriminator = networks or make_networks(settings, seed)
-    check_networks(generator, discriminator, settings)
     trainer = Trainer(generator.to(device), discriminator.to(device), settings, seed)
-    frames = Frames()
     num_batches = count_batches(len(images), settings.batch_size)
 
     def train_epoch(epoch: int, _: torch.Generator) -> History:
         generator.train()
         discriminator.train()
         history = History()
+        # Orders and latent vectors have generators of their own.
         order = make_generator(1000 * seed + epoch)
         batches = draw_batches(len(images), settings.batch_size, order)
         for batch, rows in enumerate(batches, start=epoch * num_batches):
             if batch % frame_every == 0:
-                frames[batch] = draw_frame(trainer.sampler, settings, seed)
+                frame = draw_frame(trainer.sampler, settings, seed)
+                history.add({"frames": frame, "frame_batches": batch})
             if settings.anneal:
                 trainer.set_rates(batch / (settings.num_epochs * num_batches))
             real = from_uint8(images[rows].to(device))
@@ -133,27 +134,27 @@ def fit_gan(
                 trainer.update_average(batch + 1)
         return history
 
-    identity = {**asdict(settings), "seed": seed, "images": images, "labels": labels}
-    parts = {**trainer.parts(), "frames": frames}
-    # `seeded` is here for dropout alone: orders and latent vectors have generators of
-    # their own.
+    identity = {**asdict(settings), "images": images, "labels": labels}
     history = run_epochs(
-        seeded(train_epoch, seed),
+        train_epoch,
         trainer.sampler,
-        parts,
+        trainer.parts(),
         identity,
         settings.num_epochs,
+        seed,
         **options,
     )
-    last = settings.num_epochs * num_batches
-    frames[last] = draw_frame(trainer.sampler, settings, seed)
+    frame = draw_frame(trainer.sampler, settings, seed)
+    history.add({"frames": frame, "frame_batches": settings.num_epochs * num_batches})
+    frames = torch.stack(history.pop("frames"))
+    frame_batches = history.pop("frame_batches")
     return Training(
         settings,
         trainer.sampler,
         discriminator.eval(),
         history,
-        torch.stack(list(frames.values())),
-        list(frames),
+        frames,
+        frame_batches,
     )
 
 
@@ -170,6 +171,7 @@ class Trainer:
         self.generator = generator
         self.discriminator = discriminator
         self.settings = settings
+        self.loss = LOSSES[settings.loss]
         self.sampler = generator
         if settings.average:
             self.sampler = copy.deepcopy(generator).requires_grad_(False)
@@ -189,20 +191,13 @@ class Trainer:
 
     def update(self, real: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
         """Make a step of each network; return what `Training.history` records."""
-        settings = self.settings
-        z = torch.randn(len(real), settings.latent_dim, generator=self.latents)
+        z = torch.randn(len(real), self.settings.latent_dim, generator=self.latents)
         fake = generate(self.generator, z.to(real.device), labels)
         real_spread = spread(real, labels).clamp(min=1e-6)
         relative_spread = spread(fake.detach(), labels) / real_spread
-        d_labels = labels if settings.discriminator_sees_labels else None
-        of_d = discriminator_step(self.discriminator, real, fake, self.adam_d, d_labels)
+        of_d = discriminator_step(self.discriminator, real, fake, labels, self.adam_d)
         of_g = generator_step(
-            self.generator,
-            self.discriminator,
-            fake,
-            self.adam_g,
-            LOSSES[settings.loss],
-            d_labels,
+            self.generator, self.discriminator, fake, labels, self.adam_g, self.loss
         )
         return {"spread": relative_spread, **of_d, **of_g}
 
@@ -214,8 +209,7 @@ class Trainer:
 
     def update_average(self, num_batches: int) -> None:
         """Move the average towards the generator, after so many batches."""
-        # The first batches are forgotten sooner: their weights are nearly random.
-        decay = min(self.settings.average, num_batches / (num_batches + 10))
+        decay = early_decay(self.settings.average, num_batches)
         update_average(self.sampler, self.generator, decay)
 
     def parts(self) -> dict[str, Any]:
@@ -227,32 +221,6 @@ class Trainer:
             "adam_d": self.adam_d,
             "latents": self.latents,
         }
-
-
-class Frames(dict[int, Tensor]):
-    """Samples of `draw_frame` by the number of batches before, for a checkpoint."""
-
-    def state_dict(self) -> dict[int, Tensor]:
-        """Return the frames as a plain dictionary."""
-        return dict(self)
-
-    def load_state_dict(self, state: dict[int, Tensor]) -> None:
-        """Add the frames of a checkpoint."""
-        self.update(state)
-
-
-def fit_conditional_gan(
-    images: ArrayLike,
-    labels: ArrayLike,
-    settings: Settings = CONDITIONAL_PRACTICAL,
-    seed: int = 0,
-    **options: Any,
-) -> Training:
-    """Train a conditional DCGAN on images and their labels (N,) in [0, K).
-
-    images, options: as for `fit_gan`.
-    """
-    return fit_gan(images, settings, seed, labels=labels, **options)
 
 
 def _prepare_data(

@@ -4,9 +4,9 @@ Every method takes a network, which is any nn.Module in eval mode that takes pix
 gives logits, and returns maps (N, H, W) float32 on the images' device.
 
 images: (N, C, H, W) with any number of channels, float32 in [0, 1], or whatever else
-`images.as_pictures` takes.
+    `images.as_pictures` takes.
 targets: a number, the name of one of the network's `class_names`, N of them, or None
-for the predicted classes.
+    for the predicted classes.
 
 Weights, the images' `.grad` and the network's hooks are left as they were, whatever
 fails. `smooth_grad` and `grad_cam` run in the precision that the caller opened

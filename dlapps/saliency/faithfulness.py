@@ -16,6 +16,7 @@ from dlapps import check_counts
 from dlapps.core.class_scores import (
     Classes,
     Images,
+    check_classes,
     check_input,
     choose_classes,
     float32,
@@ -92,6 +93,8 @@ def deletion_insertion(
         )
     places = _rank_pixels(images, maps)
     classes = choose_classes(network, images, targets)
+    if targets is not None:
+        check_classes(network, images, classes)
     with float32(images):
         blurred = gaussian_blur(images, 2 * BLUR + 1, BLUR)
     grey = torch.full_like(images, GREY)
@@ -183,21 +186,22 @@ def make_grids(
     second time before too few are left for another grid.
 
     pictures: N of one size (see `images.as_pictures`). The paper takes those that the
-    network is surest of.
+        network is surest of.
     labels: (N,).
     number: of grids, G.
 
     Returns pixels (G, C, 2 H, 2 W) and int64 (G, 4), the classes of the cells row by
     row. Raises ValueError for another number of labels, or fewer than four classes.
     """
+    check_counts(number=number)
     pixels = as_pictures(pictures)
     classes = torch.as_tensor(labels, device=pixels.device)
     num_classes = len(classes.unique())
-    if classes.shape != (len(pixels),) or number < 1 or num_classes < 4:
+    if classes.shape != (len(pixels),) or num_classes < 4:
         raise ValueError(
             f"expected one label for each of {len(pixels)} pictures, 4 different ones "
-            f"at least, and a number of grids >= 1, got {tuple(classes.shape)} labels "
-            f"of {num_classes} classes and {number}; pass more pictures."
+            f"at least, got {tuple(classes.shape)} labels of {num_classes} classes; "
+            "pass more pictures."
         )
     rows = _deal(classes.tolist(), number).to(pixels.device)
     cells = pixels[rows]  # (G, 4, C, H, W)

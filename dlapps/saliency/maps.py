@@ -10,13 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps import check_counts
+from dlapps import check_counts, check_length
 from dlapps.core.class_scores import (
     Classes,
     Images,
     channels_last,
     check_finite,
     check_input,
+    check_range,
     choose_classes,
     chunk_size,
     float32,
@@ -60,17 +61,13 @@ def smooth_grad(
     All images see the same noise, so that a map does not depend on the batch around it.
 
     noise_std: standard deviation of the Gaussian noise in pixel units, .1 to .2 in the
-    paper.
+        paper.
     num_samples: noisy copies of an image whose gradients are averaged.
 
     Returns (N, H, W) >= 0.
     """
     check_counts(num_samples=num_samples)
-    if not 0 <= noise_std < float("inf"):
-        raise ValueError(
-            f"expected a finite noise_std >= 0, got {noise_std}; "
-            "take .1 to .2, in units of pixels."
-        )
+    check_length("noise_std", noise_std)
     images = check_input(network, images)
     classes = choose_classes(network, images, targets)
     shape = (num_samples, *images.shape[1:])
@@ -125,8 +122,8 @@ def grad_cam(
     These are equations 1 and 2 of Selvaraju et al. 2017. The mean is over positions.
 
     layer: dotted name of the module that gives the feature maps A (N, D, h, w), as in
-    `network.named_modules()`, with or without `backbone.`; as a rule the last
-    convolution. If the network calls it several times, the last call counts.
+        `network.named_modules()`, with or without `backbone.`; as a rule the last
+        convolution. If the network calls it several times, the last call counts.
 
     Returns (N, H, W) >= 0, enlarged bilinearly from (h, w).
     """
@@ -185,9 +182,15 @@ def _pairs(images: Tensor, classes: Tensor) -> Bar:
 
 def _score_gradient(network: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
     """Return d S_c / d x (N, C, H, W), in the precision that the caller opened."""
-    gradients, logits = pixel_gradient(network, images, classes)
+    gradients, logits = pixel_gradient(network, images, classes, _target_score)
     check_finite(logits)
     return gradients
+
+
+def _target_score(logits: Tensor, classes: Tensor) -> Tensor:
+    """Return the logits (N,) of the classes, once each of them has one."""
+    check_range(classes, logits)
+    return pick(logits, classes)
 
 
 def _feature_gradient(
@@ -212,7 +215,7 @@ def _feature_gradient(
     try:
         with torch.enable_grad():
             logits = read_logits(network, channels_last(images))
-            total = pick(logits, classes).sum()
+            total = _target_score(logits, classes).sum()
     finally:
         hook.remove()
     check_finite(logits)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeGuard
 
@@ -26,16 +26,14 @@ GPU_BATCH_SIZE = 64
 
 # Row numbers of pictures, and their pixels (N, C, H, W).
 Batch = tuple[list[int], Tensor]
-# Vectors (N, D) of a batch, and the size (H, W) of the maps that they were pooled from.
-Pooled = tuple[Tensor, torch.Size]
 
 
 def pool(maps: Tensor, pooling: str) -> Tensor:
     """Pool feature maps (N, C, H, W) to vectors (N, D); vectors stay as they are.
 
     pooling: "average" or "max" over all positions; "average+max", both side by side;
-    "pyramid", the average beside the averages of the four quarters (two levels of the
-    pyramid of Lazebnik et al. 2006); or "flatten", which keeps every position.
+        "pyramid", the average beside the averages of the four quarters (two levels of
+        the pyramid of Lazebnik et al. 2006); or "flatten", which keeps every position.
 
     Raises ValueError for another pooling, and for maps of another shape.
     """
@@ -74,20 +72,27 @@ def extract_features(
     Pictures are read batch by batch, so that memory holds two batches and the features.
     For a network of grey pixels their channels are averaged.
 
-    pictures: paths, arrays or PIL pictures, or pixels (N, C, H, W) as
-    `images.as_pictures` takes them, whose size stays as it is.
+    pictures: paths, PIL pictures or arrays (H, W) or (H, W, 3), in a list or as one
+        array or tensor; or pixels (N, C, H, W) as `images.as_pictures` takes them.
+        Pictures are resized, the size of pixels stays as it is.
     layers: their names, as `PixelNetwork.layer` takes them.
     pooling: see `pool`.
     size: pictures are resized to size x size, by default the size of the network's
-    training pictures.
-    keep_aspect: keep the aspect ratio instead, and make `size` the short side.
+        training pictures.
+    keep_aspect: keep the aspect ratio instead, and make `size` the short side. Maps of
+        several sizes cannot be flattened.
     precision: see `runtime.autocast`. Features are always float32.
 
-    Raises ValueError for an unknown setting or layer, for no picture or a single one
-    outside a list, and if maps of several sizes are to be flattened.
+    Raises ValueError for an unknown setting or layer, and for no picture or a single
+    one outside a list.
     """
     check_several(pictures)
     check_name("a pooling", pooling, POOLINGS)
+    if keep_aspect and pooling == "flatten":
+        raise ValueError(
+            "expected keep_aspect=False to flatten maps, which are of one size then, "
+            "got True; choose another pooling."
+        )
     if size is None:
         size = network.input_size
     check_counts(size=size)
@@ -100,25 +105,19 @@ def extract_features(
     if _are_pixels(pictures):
         batches = _split_pixels(network, as_pictures(pictures, network.channels))
     else:
+        if isinstance(pictures, Tensor):
+            pictures = list(pictures.detach().cpu().numpy())
         batches = _read_pictures(network, list(pictures), size, keep_aspect)
 
     features: dict[str, np.ndarray] = {}
-    sizes: dict[str, torch.Size] = {}
     name = f"features of {network.name}"
     with Bar(None, name, total=len(pictures), unit="picture") as bar:
         for rows, pixels in batches:
             outputs = _run_layers(network, pixels, layers, pooling, precision)
-            for layer, (vectors, map_size) in outputs.items():
+            for layer, vectors in outputs.items():
                 if layer not in features:
                     shape = (len(pictures), vectors.shape[1])
                     features[layer] = np.empty(shape, np.float32)
-                    sizes[layer] = map_size
-                elif pooling == "flatten" and map_size != sizes[layer]:
-                    got = f"{tuple(sizes[layer])} and {tuple(map_size)}"
-                    raise ValueError(
-                        f"expected maps of one size to flatten, got {got} of layer "
-                        f"{layer}; choose another pooling, or keep_aspect=False."
-                    )
                 features[layer][rows] = vectors.cpu()
             bar.update(len(rows))
     return features
@@ -131,28 +130,25 @@ def _run_layers(
     layers: Sequence[str],
     pooling: str,
     precision: str,
-) -> dict[str, Pooled]:
+) -> dict[str, Tensor]:
     """Run one batch through the network, and return the pooled output of each layer.
 
     No hook is left, even if the network fails.
     """
-    outputs: dict[str, Pooled] = {}
+    outputs: dict[str, Tensor] = {}
 
-    def make_hook(layer: str) -> Callable[[nn.Module, tuple, Tensor], None]:
-        def store(_module: nn.Module, _inputs: tuple, output: Tensor) -> None:
-            if isinstance(output, Tensor):
-                output = output.float()
-            outputs[layer] = (pool(output, pooling), output.shape[2:])
-
-        return store
+    def store(layer: str, _module: nn.Module, _inputs: tuple, output: Tensor) -> None:
+        if isinstance(output, Tensor):
+            output = output.float()
+        outputs[layer] = pool(output, pooling)
 
     device = device_of(network)
     with contextlib.ExitStack() as contexts:
         contexts.enter_context(first_in_float32(network))
         contexts.enter_context(autocast(device, precision))
         for layer in layers:
-            hook = network.layer(layer).register_forward_hook(make_hook(layer))
-            contexts.enter_context(hook)
+            hook = functools.partial(store, layer)
+            contexts.enter_context(network.layer(layer).register_forward_hook(hook))
         network(pixels.to(device, memory_format=torch.channels_last))
     unused = [layer for layer in layers if layer not in outputs]
     if unused:
@@ -165,9 +161,9 @@ def _run_layers(
 
 def _are_pixels(pictures: Sequence | Tensor) -> TypeGuard[Tensor | np.ndarray]:
     """Whether these are pixels (N, C, H, W) already, and not pictures."""
-    if isinstance(pictures, np.ndarray):
-        return pictures.ndim == 4 and pictures.shape[3] != 3
-    return isinstance(pictures, Tensor)
+    if not isinstance(pictures, (np.ndarray, Tensor)):
+        return False
+    return pictures.ndim == 4 and pictures.shape[3] != 3
 
 
 def _batch_size(network: PixelNetwork) -> int:
@@ -219,8 +215,9 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
     """A frozen network as a scikit-learn transformer of pictures to features.
 
     network: a name that `pretrained.load` knows, or a `PixelNetwork`, which clones of
-    the estimator share.
+        the estimator share.
     layer: a name, or several whose features are put side by side.
+
     The other parameters are those of `extract_features`.
 
     Features are float32 (N, D). Nothing is learnt, so features that are extracted once

@@ -17,14 +17,13 @@ from dlapps.core.runtime import autocast, device_of, make_generator, run_once
 from dlapps.core.training import (
     Augment,
     History,
+    Means,
     count_batches,
     draw_batches,
-    epoch_size,
     make_one_cycle,
     minimise,
     predict,
     run_epochs,
-    seeded,
 )
 
 # Of the logits of `NewHead`, whose features have length 1.
@@ -92,15 +91,13 @@ def fit_classifier(
     labels = as_labels(labels, len(inputs), num_classes)
     num_steps = num_epochs * count_batches(len(inputs), batch_size)
     optimiser, schedule = make_one_cycle(learning_rates, WEIGHT_DECAY, num_steps)
-    # For the order and the augmentation of all epochs. `seeded` is here for dropout
-    # alone, and its own generator is not used.
+    # For the order and the augmentation of all epochs, instead of the epochs' own.
     generator = make_generator(seed)
 
     def train_epoch(epoch: int, _: torch.Generator) -> dict[str, float]:
         for part in learning_rates:
             part.train()
-        total = 0.0
-        correct = 0
+        means = Means()
         for rows in draw_batches(len(inputs), batch_size, generator):
             batch = prepare(inputs[rows], generator)
             classes = labels[rows].to(batch.device)
@@ -111,17 +108,14 @@ def fit_classifier(
             )
             minimise(loss, optimiser)
             schedule.step()
-            total += loss.item() * len(rows)
-            correct += int((logits.argmax(1) == classes).sum())
-        number = epoch_size(len(inputs), batch_size)
-        return {"loss": total / number, "accuracy": correct / number}
+            correct = logits.argmax(1) == classes
+            means.add({"loss": loss, "accuracy": correct.float().mean()}, len(rows))
+        return means.as_numbers()
 
     identity = {
         "parts": names,
-        "num_epochs": num_epochs,
         "label_smoothing": label_smoothing,
         "batch_size": batch_size,
-        "seed": seed,
         "augment": augment,
         "inputs": inputs,
         "labels": labels,
@@ -129,7 +123,7 @@ def fit_classifier(
     parts = {"optimiser": optimiser, "schedule": schedule, "order": generator}
     with _gradients_for(network, learning_rates):
         return run_epochs(
-            seeded(train_epoch, seed), network, parts, identity, num_epochs, **options
+            train_epoch, network, parts, identity, num_epochs, seed, **options
         )
 
 

@@ -46,8 +46,8 @@ def small_run(its: Variables) -> None:
 def conditional(its: Variables) -> None:
     """Let `narrow` be `gan.PRACTICAL` for ten classes, with batches of 32, the
     profile's `cdcgan_epochs`, a learning rate of 2e-4 for the generator and an average
-    of 0.99; `told` what `gan.fit_conditional_gan` trains on `images` and `labels` with
-    them and seed 0.
+    of 0.99; `told` what `gan.fit_gan` trains on `images` and `labels` with them and
+    seed 0.
     """
     _expect_trained(its.told)
     zeros = _sample(its.told, 2, label=0)

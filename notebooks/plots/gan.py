@@ -81,7 +81,7 @@ def plot_mosaic(rows: Rows, columns: Sequence[str] = (), share: float = 1.0) -> 
 
     Raises ValueError for images of another shape or type.
     """
-    images = _stack(rows)
+    images = np.concatenate(_as_blocks(rows))
     height = share * WIDTH * len(images) / images.shape[1]
     if columns:
         height += 0.2
@@ -182,7 +182,7 @@ def plot_factors(
     their axis is logarithmic.
     recalls: one for each row.
     """
-    images = _stack(rows)
+    images = np.concatenate(_as_blocks(rows))
     height = 0.6 * WIDTH * len(images) / images.shape[1]
     figure, axes = make_figure(height, 1, 2, width_ratios=(2, 1))
     mosaic, ax = axes[0]
@@ -212,8 +212,8 @@ def plot_factors(
     return figure
 
 
-def _stack(rows: Rows) -> np.ndarray:
-    """Return the images of all rows, uint8 (R, C, S, S)."""
+def _as_blocks(rows: Rows) -> list[np.ndarray]:
+    """Return the images of each title, uint8 (R, C, S, S)."""
     blocks = []
     for images in rows.values():
         block = np.asarray(images)
@@ -223,7 +223,7 @@ def _stack(rows: Rows) -> np.ndarray:
                 f"got {block.dtype} {block.shape}; gan.to_uint8 makes them of samples."
             )
         blocks.append(block if block.ndim == 4 else block[None])
-    return np.concatenate(blocks)
+    return blocks
 
 
 def _draw_mosaic(ax: Axes, rows: Rows, columns: Sequence[str] = ()) -> int:
@@ -231,8 +231,9 @@ def _draw_mosaic(ax: Axes, rows: Rows, columns: Sequence[str] = ()) -> int:
 
     Returns the side of an image with its border, in pixels.
     """
+    blocks = _as_blocks(rows)
     border = [(0, 0), (0, 0), (1, 1), (1, 1)]
-    images = np.pad(_stack(rows), border, constant_values=255)
+    images = np.pad(np.concatenate(blocks), border, constant_values=255)
     num_rows, num_columns, side, _ = images.shape
     mosaic = images.swapaxes(1, 2).reshape(num_rows * side, num_columns * side)
     ax.imshow(mosaic, cmap="gray", vmin=0, vmax=255)
@@ -241,9 +242,8 @@ def _draw_mosaic(ax: Axes, rows: Rows, columns: Sequence[str] = ()) -> int:
     ax.tick_params(length=0)
     ax.xaxis.tick_top()
     ax.set_xticks(_middles(len(columns), side), columns)
-    sizes = [len(np.asarray(x)) if np.ndim(x) == 4 else 1 for x in rows.values()]
-    ends = np.cumsum(sizes)
-    middles = ends - np.array(sizes) / 2
+    sizes = np.array([len(block) for block in blocks])
+    middles = np.cumsum(sizes) - sizes / 2
     ax.set_yticks(middles * side - 0.5, list(rows))
     return side
 

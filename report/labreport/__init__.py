@@ -15,14 +15,22 @@ __all__ = [
 ]
 
 
-class LabreportError(Exception):
+class LabreportError(ValueError):
     """What went wrong in one sentence: what was expected, what came instead, what to
     do.
     """
 
 
+def expected(what: str, got: object, remedy: str) -> LabreportError:
+    """Return the error that says what was expected, what came instead, what to do."""
+    return LabreportError(f"expected {what}, got {got}; {remedy}.")
+
+
 def check_name(
-    what: str, name: str, known: Collection[str], kind: type[Exception] = ValueError
+    what: str,
+    name: str,
+    known: Collection[str],
+    kind: type[Exception] = LabreportError,
 ) -> None:
     """Raise an error of that kind, which lists the known names, for any other name."""
     if name not in known:
@@ -31,11 +39,9 @@ def check_name(
 
 
 def check_counts(least: int = 1, /, **counts: int) -> None:
-    """Raise ValueError for a number of comparisons or of examples that is not a whole
-    number from the least.
+    """Raise LabreportError for a number of comparisons or of examples that is not a
+    whole number from the least.
     """
     for name, count in counts.items():
         if not isinstance(count, Integral) or count < least:
-            raise ValueError(
-                f"expected {name} >= {least}, got {count!r}; take a whole number."
-            )
+            raise expected(f"{name} >= {least}", repr(count), "take a whole number")

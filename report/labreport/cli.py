@@ -3,6 +3,7 @@ class, diff, variants, study.
 """
 
 import argparse
+import json
 import os
 import shlex
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from labreport import LabreportError, paths
+from labreport import LabreportError, expected, paths
 
 Verb = Callable[[argparse.Namespace], int]
 
@@ -159,41 +160,46 @@ def _new(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     from labreport.editions.execute import run_notebooks
     from labreport.editions.sources import select_sources
-    from labreport.editions.staleness import is_stale
+    from labreport.editions.staleness import find_stale
     from labreport.profiles import get_profile
 
     profile = get_profile(args.profile).name
     with _alone():
         sources = select_sources(args.chapters)
         if args.stale:
-            sources = [source for source in sources if is_stale(source, profile)]
+            sources = find_stale(sources, profile)
         run_notebooks(sources, profile, _say)
     return 0
 
 
 def _build(args: argparse.Namespace) -> int:
-    from labreport.editions.current import EDITIONS, find_outdated, read_refuted
+    from labreport.editions.current import EDITIONS, find_outdated
+    from labreport.editions.sources import find_sources
+    from labreport.editions.staleness import find_stale
     from labreport.profiles import get_profile
 
     profile = get_profile(args.profile).name
     editions = list(EDITIONS) if args.name == "report" else [args.name]
     with _alone():
-        outdated = find_outdated(editions, profile, _say)
+        stale = find_stale(find_sources(), profile)
+        outdated = editions if stale else find_outdated(editions, profile, _say)
         if outdated:
             # Slow to import, and not needed where all is up to date.
             from labreport.editions.build import build
 
-            build(outdated, profile, _say)
-        refuted = read_refuted(editions)
+            build(outdated, stale, profile, _say)
+        results = (paths.build() / "results.json").read_text(encoding="utf-8")
+        refuted = json.loads(results)["refuted"]
     if not refuted:
         return 0
     _say("Sentences that do not hold in this run, and are marked in the text:")
     for line in refuted:
         _say(f"  {line}")
     if args.strict:
-        raise LabreportError(
-            f"expected sentences that hold in this run, got {len(refuted)} that do "
-            "not; correct them or the code, or build without --strict."
+        raise expected(
+            "sentences that hold in this run",
+            f"{len(refuted)} that do not",
+            "correct them or the code, or build without --strict",
         )
     return 0
 

@@ -16,7 +16,7 @@ from typing import Any
 import joblib
 from threadpoolctl import threadpool_limits
 
-from labreport import LabreportError, paths
+from labreport import LabreportError, expected, paths
 
 
 def num_threads() -> int:
@@ -30,9 +30,8 @@ def num_threads() -> int:
     """
     value = os.environ.get("LABREPORT_THREADS") or "1"
     if not value.isdigit() or int(value) < 1:
-        raise LabreportError(
-            f"expected a number of threads in LABREPORT_THREADS, got {value!r}; set 1 "
-            "or more."
+        raise expected(
+            "a number of threads in LABREPORT_THREADS", repr(value), "set 1 or more"
         )
     return int(value)
 

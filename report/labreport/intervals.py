@@ -6,7 +6,8 @@ the level 1 - .05 / number, so that all of them hold together with a probability
 least 95 % (Bonferroni).
 
 Scores are float (N, ...). What belongs together, such as the classes of one picture, is
-one row and counts once, as its mean. Raises ValueError for scores that are not finite.
+one row and counts once, as its mean. Raises LabreportError for scores that are not
+finite.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest, sem, t, ttest_ind
 
-from labreport import check_counts
+from labreport import check_counts, expected
 
 
 class Interval(NamedTuple):
@@ -37,7 +38,7 @@ def mean(values: ArrayLike, number: int = 1) -> Interval:
     """Mean of values (N, ...) with Student's interval, ± t sd / sqrt(N).
 
     Of booleans (N,) it is `proportion`. Of equal values, whose sd is 0, the interval
-    has no width, however few they are. Raises ValueError for fewer than two rows.
+    has no width, however few they are. Raises LabreportError for fewer than two rows.
     """
     check_counts(number=number)
     rows = _average_rows(values)
@@ -55,23 +56,23 @@ def compare(
 
     The interval is Welch's (1947); with `paired`, that of `mean` for the differences.
     Scores are paired if they are of the same pictures, grids or classes, or of one
-    network measured twice; trainings are not paired by their seed. Raises ValueError
-    for fewer than two rows; if paired, for two shapes; else, if neither varies.
+    network measured twice; trainings are not paired by their seed. Raises
+    LabreportError for fewer than two rows; if paired, for two shapes; else, if neither
+    varies.
     """
     if paired:
         if np.shape(first) != np.shape(second):
-            got = f"shapes {np.shape(first)} and {np.shape(second)}"
-            raise ValueError(
-                f"expected pairs of scores, got {got}; take what both have."
+            raise expected(
+                "pairs of scores",
+                f"shapes {np.shape(first)} and {np.shape(second)}",
+                "take what both have",
             )
         return mean(np.subtract(first, second, dtype=float), number)
     check_counts(number=number)
     first_rows = _average_rows(first)
     second_rows = _average_rows(second)
     if np.ptp(first_rows) == 0 and np.ptp(second_rows) == 0:
-        raise ValueError(
-            "expected scores that vary, got two constants; compare their values."
-        )
+        raise expected("scores that vary", "two constants", "compare their values")
     test = ttest_ind(first_rows, second_rows, equal_var=False)
     interval = test.confidence_interval(1 - 0.05 / number)
     difference = first_rows.mean() - second_rows.mean()
@@ -81,14 +82,12 @@ def compare(
 def ratio(first: ArrayLike, second: ArrayLike, number: int = 1) -> Interval:
     """Geometric mean of the first scores over that of the second.
 
-    It is `compare` of their logarithms. Raises ValueError for scores that are not
+    It is `compare` of their logarithms. Raises LabreportError for scores that are not
     positive, and as `compare` does.
     """
     for scores in (first, second):
         if not np.all(np.asarray(scores, float) > 0):
-            raise ValueError(
-                "expected positive scores, got others; compare their differences."
-            )
+            raise expected("positive scores", "others", "compare their differences")
     logarithms = compare(np.log(first), np.log(second), number)
     return Interval(*np.exp(logarithms).tolist())
 
@@ -114,17 +113,17 @@ def mcnemar(first: ArrayLike, second: ArrayLike, number: int = 1) -> McNemar:
     first, second: booleans (N,), whether each example is right. The p-value is that of
     b heads in b + c tosses of a fair coin, two-sided, with b and c the examples that
     only one has right; it is not corrected. The interval, of paired differences, is
-    good from about 1,000 examples on. Raises ValueError unless both are booleans of one
-    length, two or more.
+    good from about 1,000 examples on. Raises LabreportError unless both are booleans of
+    one length, two or more.
     """
     first = np.asarray(first)
     second = np.asarray(second)
     are_booleans = first.dtype == second.dtype == bool
     if not are_booleans or first.shape != second.shape or first.ndim != 1:
-        got = f"{first.dtype} {first.shape} and {second.dtype} {second.shape}"
-        raise ValueError(
-            f"expected two rows of booleans (N,), got {got}; "
-            "pass whether each example is right."
+        raise expected(
+            "two rows of booleans (N,)",
+            f"{first.dtype} {first.shape} and {second.dtype} {second.shape}",
+            "pass whether each example is right",
         )
     only_first = int((first & ~second).sum())
     only_second = int((second & ~first).sum())
@@ -142,7 +141,7 @@ def compare_splits(
 
     first, second: float (S,). The splits share examples, so the interval of paired
     differences is widened by sqrt(1 + S num_test / num_train) (Nadeau and Bengio 2003).
-    Raises ValueError as `compare` does for pairs, and for sizes below 1.
+    Raises LabreportError as `compare` does for pairs, and for sizes below 1.
     """
     check_counts(num_train=num_train, num_test=num_test)
     difference, _, high = compare(first, second, paired=True)
@@ -154,15 +153,14 @@ def compare_splits(
 def proportion(count: int, total: int, number: int = 1) -> Interval:
     """Share of independent examples, such as an accuracy, with its exact interval.
 
-    The interval is Clopper and Pearson's. Raises ValueError unless 0 <= count <= total,
-    both whole numbers.
+    The interval is Clopper and Pearson's. Raises LabreportError unless 0 <= count <=
+    total, both whole numbers.
     """
     check_counts(total=total, number=number)
     check_counts(0, count=count)
     if count > total:
-        raise ValueError(
-            f"expected a count up to the total of {total}, got {count}; "
-            "pass the count first."
+        raise expected(
+            f"a count up to the total of {total}", count, "pass the count first"
         )
     low, high = binomtest(count, total).proportion_ci(1 - 0.05 / number)
     return Interval(count / total, float(low), float(high))
@@ -171,14 +169,14 @@ def proportion(count: int, total: int, number: int = 1) -> Interval:
 def _average_rows(scores: ArrayLike) -> np.ndarray:
     rows = np.asarray(scores, dtype=float)
     if rows.ndim < 1 or len(rows) < 2 or rows.size == 0:
-        raise ValueError(
-            f"expected two scores or more (N, ...), got shape {rows.shape}; "
-            "measure more."
+        raise expected(
+            "two scores or more (N, ...)", f"shape {rows.shape}", "measure more"
         )
     not_finite = np.count_nonzero(~np.isfinite(rows))
     if not_finite:
-        raise ValueError(
-            f"expected finite scores, got {not_finite} of {rows.size} that are not; "
-            "leave them out or measure them again."
+        raise expected(
+            "finite scores",
+            f"{not_finite} of {rows.size} that are not",
+            "leave them out or measure them again",
         )
     return rows.reshape(len(rows), -1).mean(1)

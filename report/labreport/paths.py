@@ -1,6 +1,4 @@
-"""The folders of a report, which only this module knows, and packages that are not
-installed.
-"""
+"""The folders of a report, which only this module knows."""
 
 import functools
 import json
@@ -8,11 +6,11 @@ import os
 import re
 import sys
 import threading
-from importlib.util import find_spec
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from labreport import LabreportError
+from labreport import expected
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -45,9 +43,13 @@ def project() -> Path:
 def require_report(purpose: str) -> None:
     """Raise LabreportError outside a report's folder; the message names the purpose."""
     if not os.environ.get("LABREPORT_HOME") and not (project() / MARK).is_file():
-        raise LabreportError(
-            f"expected a folder with {MARK} for {purpose}, got {project()}; change to "
-            "one, make one with labreport new, or name one in LABREPORT_HOME."
+        raise expected(
+            f"a folder with {MARK} for {purpose}",
+            project(),
+            (
+                "change to one, make one with labreport new, or name one in "
+                "LABREPORT_HOME"
+            ),
         )
 
 
@@ -125,9 +127,7 @@ def seed() -> int:
     """
     value = os.environ.get("LABREPORT_SEED") or "0"
     if not value.isdigit():
-        raise LabreportError(
-            f"expected a seed in LABREPORT_SEED, got {value!r}; set 0 or more."
-        )
+        raise expected("a seed in LABREPORT_SEED", repr(value), "set 0 or more")
     return int(value)
 
 
@@ -192,12 +192,13 @@ def write_atomically(path: str | Path, content: bytes) -> Path:
         temporary.unlink(missing_ok=True)
 
 
-def require(extra: str, package: str) -> None:
-    """Raise LabreportError, which says what to install, unless a package of that extra
-    can be imported.
+def write_new(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Write files into a folder, by their names there; return them in order.
+
+    Raises LabreportError if one of them exists already: nothing is replaced.
     """
-    if find_spec(package) is None:
-        raise LabreportError(
-            f"expected the package {package}, got none; run pip install "
-            f'"labreport[{extra}]".'
-        )
+    for name in files:
+        if (folder / name).exists():
+            got = f"one with {folder / name}"
+            raise expected("a new folder", got, "name another")
+    return [write_atomically(folder / name, files[name]) for name in sorted(files)]

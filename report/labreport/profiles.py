@@ -4,7 +4,7 @@ of each.
 
 from typing import Any
 
-from labreport import LabreportError, check_name, paths
+from labreport import check_name, expected, paths
 
 # Of a report that has no report/profiles.toml: smoke looks for mistakes only, quick is
 # the default, full is published.
@@ -45,9 +45,8 @@ def get_profile(name: str) -> Profile:
             for profile, settings in tables.items()
         }
     except (ValueError, TypeError) as error:
-        wanted = "a table of settings for each profile"
-        raise LabreportError(
-            f"expected {wanted} in {path}, got {error}; correct it."
+        raise expected(
+            f"a table of settings for each profile in {path}", error, "correct it"
         ) from error
-    check_name("a profile", name, profiles, LabreportError)
+    check_name("a profile", name, profiles)
     return profiles[name]

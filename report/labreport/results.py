@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from labreport import LabreportError, check_name, environment, intervals, paths
+from labreport import check_name, environment, expected, intervals, paths
 from labreport.intervals import Interval
 
 Entry = dict[str, Any]  # what one seed of a run gave
@@ -109,7 +109,7 @@ class Table:
 class Study:
     """The numbers of a study: the parts of its file, and its runs {run: {seed: entry}}.
 
-    Methods raise ValueError for a name that is not there. A seed whose training
+    Methods raise LabreportError for a name that is not there. A seed whose training
     diverged has an entry, but no score counts it.
     """
 
@@ -165,8 +165,8 @@ class Study:
 
         gain_over: the label of a baseline. All other runs then have a gain over it in
         the last score: Welch's interval, corrected for the number of these runs, in
-        percentage points for shares. Raises ValueError for a name that is not there,
-        and where gains need more seeds.
+        percentage points for shares. Raises LabreportError for a name that is not
+        there, and where gains need more seeds.
         """
         if not isinstance(runs, Mapping):
             runs = {run: run for run in runs}
@@ -311,8 +311,9 @@ def save_arrays(
 def _path(filename: str) -> Path:
     path = paths.results() / filename
     if not path.is_file():
-        remedy = f"run labreport study {path.stem}"
-        raise LabreportError(f"expected results in {path}, got no such file; {remedy}.")
+        raise expected(
+            f"results in {path}", "no such file", f"run labreport study {path.stem}"
+        )
     return path
 
 

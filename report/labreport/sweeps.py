@@ -18,7 +18,7 @@ from typing import TypeVar
 import joblib
 from tqdm import tqdm
 
-from labreport import LabreportError, check_name, paths
+from labreport import check_name, expected, paths
 from labreport.environment import num_threads
 from labreport.imports import digest_code, find_in_package
 
@@ -30,15 +30,11 @@ Result = TypeVar("Result")
 _one_at_a_time = threading.Lock()
 
 
-class SweepError(LabreportError):
-    """A study that is not there, or a number of workers that is not possible."""
-
-
 def find_study(name: str) -> Callable[[], Path]:
     """The study of the report's folder that makes results of that name.
 
     It is the function make_NAME in a file of data/studies, and returns the file that it
-    wrote. Raises SweepError for an unknown name.
+    wrote. Raises LabreportError for an unknown name.
     """
     data = paths.project() / "data"
     functions = {}
@@ -47,7 +43,7 @@ def find_study(name: str) -> Callable[[], Path]:
         for function in re.findall(r"(?m)^def (make_\w+)\(\)", source):
             result = function.removeprefix("make_").replace("_", "-")
             functions[result] = (file.stem, function)
-    check_name("results", name, functions or ["none of data/studies"], SweepError)
+    check_name("results", name, functions or ["none of data/studies"])
     module, function = functions[name]
     if str(data) not in sys.path:
         sys.path.insert(0, str(data))
@@ -93,12 +89,10 @@ def workers(jobs: int) -> Iterator[None]:
     """Make the sweeps inside here in processes of one thread each.
 
     Each has as many threads as `LABREPORT_THREADS` says, where that is set. Raises
-    SweepError for fewer than one process; one makes the runs in this process.
+    LabreportError for fewer than one process; one makes the runs in this process.
     """
     if jobs < 1:
-        raise SweepError(
-            f"expected at least one job, got {jobs}; 1 makes the runs one by one."
-        )
+        raise expected("at least one job", jobs, "1 makes the runs one by one")
     if jobs == 1:
         yield
         return

@@ -253,7 +253,7 @@ def test_domains_find_networks_that_did_not_learn_chosen_epochs_and_other_layers
         "baseline": baseline,
         "before": {"source": dann.accuracy(baseline, digits, labels)},
     }
-    other = dann.DomainAdversarialNetwork(seed=0, batch_norm=True)
+    other = dann.DomainAdversarialNetwork(seed=0, normalisation=nn.Identity())
     traps = {"before": {"source": 0.99}}, {"baseline": fresh}, {"baseline": other}
     finds(domains.baseline, *traps, **right)
     traps = ({"adapted": wrong} for wrong in (fresh, baseline, other))
@@ -287,7 +287,7 @@ def test_generation_looks_at_each_training_of_an_exercise():
     traps = ({"small": trap} for trap in (wide, lost, alone, mixed))
     finds(generation.small_run, *traps, small=plain)
     deaf = replace(told, generator=copy.deepcopy(told.generator))
-    nn.init.zeros_(deaf.generator.from_labels.weight)
+    nn.init.zeros_(deaf.generator.from_labels[1].weight)
     traps = [{"told": trap} for trap in (deaf, wide, plain)]
     finds(generation.conditional, *traps, told=told)
 

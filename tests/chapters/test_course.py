@@ -14,12 +14,11 @@ import pytest
 from conftest import CHECKOUT, code, text
 from nbclient import NotebookClient
 
-from labreport import cli, paths
+from labreport import LabreportError, cli, paths
 from labreport.course import course
-from labreport.editions import ReportError
 from labreport.editions.execute import OwnKernelManager
 from labreport.editions.sources import code_cells, find_sources, select_sources, tags
-from labreport.notebook.outline import used_names
+from labreport.notebook.code import used_names
 
 NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("[1-4]_*.ipynb"))
 CHAPTERS = {path.stem: path for path in NOTEBOOKS}
@@ -176,22 +175,35 @@ def test_beside_an_assignment_lies_a_module_that_another_imports(tiny):
 def test_a_course_needs_nbgrader_checks_and_a_new_folder(
     tiny, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(paths, "find_spec", lambda package: None)
+    monkeypatch.setattr(course, "find_spec", lambda package: None)
     assert cli.main(["class", str(tmp_path / "course")]) == 2
     complaint = capsys.readouterr().err
     assert "expected the package nbgrader, got none" in complaint
     assert 'run pip install "labreport[class]".' in complaint
     monkeypatch.undo()
-    monkeypatch.setattr(paths, "require", lambda *names: None)
+    monkeypatch.setattr(course, "find_spec", lambda package: package)
     monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
     assert cli.main(["class", str(tmp_path / "course")]) == 0
     assert (tmp_path / "course" / "source" / NAME / f"{NAME}.ipynb").is_file()
     assert cli.main(["class", str(tmp_path / "course")]) == 2
-    assert "expected a new folder, got one with README.md" in capsys.readouterr().err
+    assert "expected a new folder, got one with " in capsys.readouterr().err
     for wrong in ('"Reverse"', '"reversal"'):
         tiny.path.write_text(tiny.path.read_text().replace(wrong, '"other"'))
-        with pytest.raises(ReportError, match="expected a check of the exercise"):
+        with pytest.raises(LabreportError, match="expected a check of the exercise"):
             course.make_notebook(tiny)
+
+
+@pytest.mark.parametrize(
+    ("cell", "sentence"),
+    [
+        (text("Why?", "question"), 'cell 4 .*"question": {"number": "3"}.*got None;'),
+        (code("a = 1", "exercise"), '"exercise": {"defines": .*of cell-3, got no name'),
+    ],
+)
+def test_a_cell_without_its_metadata_is_one_sentence(project, cell, sentence):
+    project.write(NAME, cell)
+    with pytest.raises(LabreportError, match=f"expected .*{sentence}|{sentence}"):
+        course.make_notebook(find_sources()[0])
 
 
 def run(notebook, folder):

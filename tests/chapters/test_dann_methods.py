@@ -17,8 +17,8 @@ from conftest import draw_bars
 from torch import nn
 
 from dlapps import dann
+from dlapps.core.checkpoints import TrainingError
 from dlapps.core.runtime import autocast
-from dlapps.core.training import TrainingError
 from studies import dann_methods
 
 torch.set_num_threads(1)
@@ -44,8 +44,8 @@ def domains():
     return bars[0], labels[0], bars[1] // 3 + grounds
 
 
-def make_network(seed=0, **parts):
-    return dann.DomainAdversarialNetwork(seed, 4, input_shape=(1, 8, 12), **parts)
+def make_network(seed=0):
+    return dann.DomainAdversarialNetwork(seed, 4, input_shape=(1, 8, 12))
 
 
 def features(*shape, seed=0):
@@ -212,7 +212,9 @@ def align(kind, domains, **options):
     """A network that was trained with an alignment, and its history."""
     network = make_aligned(kind)
     alignment = getattr(dann_methods, f"align_by_{kind}")
-    history = dann.fit_dann(network, *domains, SHORT, alignment=alignment, **options)
+    history = dann_methods.fit_aligned(
+        network, *domains, SHORT, alignment=alignment, **options
+    )
     return network, history
 
 
@@ -238,6 +240,66 @@ def test_what_each_alignment_measures_and_trains(kind, domains):
     untouched = all(map(torch.equal, end.parameters(), start.parameters()))
     assert untouched == (kind != "cdan")
     assert all(map(torch.equal, end.buffers(), start.buffers()))
+
+
+def test_the_alignment_of_dann_is_that_of_the_library(domains):
+    network = make_network()
+    plain = make_network()
+    history = dann_methods.fit_aligned(network, *domains, SHORT)
+    assert history == dann.fit_dann(plain, *domains, SHORT)
+    assert not changed(network, plain.state_dict())
+
+
+def test_paired_batches_take_both_domains_in_one_order(domains):
+    seen = []
+
+    def look(network, features, num_source, weight):
+        halves = features.split(num_source)
+        seen.append(torch.allclose(*halves))
+        return dann_methods.reverse_gradient(network, features, num_source, weight)
+
+    same = domains[0], domains[1], domains[0]
+    for paired in (True, False):
+        dann_methods.fit_aligned(
+            make_network(), *same, SHORT, alignment=look, paired=paired
+        )
+    assert seen == [True] * 6 + [False] * 6
+
+
+def test_true_labels_are_learnt_for_every_picture_of_the_target(monkeypatch):
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 10, 20)
+    source = random.integers(0, 256, (20, 28, 28), np.uint8)
+    target = random.integers(0, 256, (20, 28, 28, 3), np.uint8)
+    settings = replace(dann.IMPROVED, num_epochs=1, batch_size=2, threshold=1.0)
+
+    def train(answers):
+        return dann_methods.fit_on_target_labels(
+            dann.ImprovedNetwork(0),
+            source,
+            labels,
+            target,
+            settings,
+            target_labels=torch.tensor(answers),
+        )
+
+    right = train(labels)
+    wrong = train((labels + 1) % 10)
+    # All batches but the first two of ten, which are the warm-up.
+    assert right.labelled_share == wrong.labelled_share == pytest.approx([0.8])
+    assert right.loss != wrong.loss
+
+
+def test_variants_have_their_layers_where_they_belong():
+    network = dann_methods.add_batch_norm(dann.DomainAdversarialNetwork(0))
+    dann_methods.add_dropout(network, 0.5)
+    for before, layer in itertools.pairwise(network.feature_extractor):
+        if isinstance(layer, nn.ReLU):
+            assert isinstance(before, nn.BatchNorm2d)
+    for before, layer in itertools.pairwise(network.label_predictor):
+        if isinstance(before, nn.ReLU):
+            assert isinstance(layer, nn.Dropout)
+    assert network(torch.rand(2, 3, 28, 28)).shape == (2, 10)
 
 
 def test_a_batch_of_mcd_is_that_of_a_textbook_loop(domains, monkeypatch):
@@ -285,7 +347,8 @@ def trained(domains):
     """A network with batch norm and dropout, trained on the source; a copy of its
     state; 600 pictures of a target.
     """
-    network = make_network(batch_norm=True, dropout=0.5)
+    network = dann_methods.add_batch_norm(make_network())
+    dann_methods.add_dropout(network, 0.5)
     dann.fit_source_only(network, *domains[:2], replace(SHORT, num_epochs=8))
     # Three shades, so that parts of the pictures have other statistics than all.
     two_hundred = np.tile(domains[2], (5, 1, 1))[:200]

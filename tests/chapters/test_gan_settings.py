@@ -43,7 +43,8 @@ def test_a_trial_that_adds_nothing_is_the_library_s_training(images):
 def test_norms_of_the_discriminator(norm):
     trial = Trial(discriminator_channels=8, norm=norm)
     _, discriminator = gan_settings.make_networks(trial, 0)
-    normed = [type(block[1]) is nn.BatchNorm2d for block in discriminator.layers[:-1]]
+    norms = discriminator.layers[1:-2:3]
+    normed = [type(layer) is nn.BatchNorm2d for layer in norms]
     later = norm != "spectral"
     assert normed == [norm == "batch", later, later]
     for weight in discriminator.parameters():
@@ -62,10 +63,22 @@ def test_norms_of_the_discriminator(norm):
             assert length.item() == pytest.approx(1, abs=0.05)
 
 
+def test_a_discriminator_without_labels_is_the_unconditional_one(images, places):
+    trial = replace(TINY, num_classes=6, discriminator_sees_labels=False)
+    _, discriminator = gan_settings.make_networks(trial, 0)
+    pixels = images[:, None] / 127.5 - 1
+    logits = discriminator(pixels, places)
+    assert torch.equal(discriminator(pixels, 5 - places), logits)
+    assert torch.equal(discriminator.discriminator(pixels), logits)
+    assert type(discriminator.discriminator) is gan.Discriminator
+    training = fit_trial(images, trial, labels=places)
+    assert len(training.history.spread) == 16
+
+
 def test_pytorch_s_own_initialisation():
     _, discriminator = gan_settings.make_networks(Trial(initialised=False), 0)
     # Uniform up to 1 / sqrt(fan in), 32 channels of 16 weights.
-    weight = discriminator.layers[1][0].weight.detach()
+    weight = discriminator.layers[3].weight.detach()
     assert weight.abs().max() == pytest.approx(512**-0.5, rel=1e-3)
 
 

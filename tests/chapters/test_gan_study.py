@@ -13,7 +13,7 @@ import torch
 from dlapps import gan
 from dlapps.core import paths as library_paths
 from dlapps.core.runtime import make_generator
-from dlapps.core.training import save_weights
+from dlapps.core.weights import save_weights
 from dlapps.gan import flow, judge
 from labreport import paths, results
 from studies import flow as flow_study

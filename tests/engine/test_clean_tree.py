@@ -1,6 +1,4 @@
-"""Running a notebook changes nothing for git once `make lab` defined its filter, and
-`labreport check` sees that.
-"""
+"""Running a notebook changes nothing for git once `make lab` defined its filter."""
 
 from __future__ import annotations
 
@@ -11,11 +9,10 @@ import sys
 
 import nbformat
 import pytest
-from conftest import CHECKOUT, SPEC, code, text
+from conftest import CHECKOUT, SPEC, code, has_outputs, text
 from nbclient import NotebookClient
 
-from labreport.cli import main
-from labreport.editions.committed import has_outputs, refresh
+from labreport.editions.committed import refresh
 from labreport.editions.execute import OwnKernelManager
 
 # What JupyterLab, Notebook and VS Code add to a cell that somebody looked at.
@@ -57,27 +54,17 @@ def ran(project):
 
 @pytest.mark.report
 @pytest.mark.programs("git", "make")
-def test_a_run_changes_nothing_for_git_and_check_sees_what_git_sees(
-    ran, project, capsys
-):
+def test_a_run_changes_nothing_for_git(ran, project):
     assert git(project.home, "status", "--porcelain").split() == [
         "M",
         "notebooks/1_transfer.ipynb",
     ]
-    assert main(["check"]) == 1
-    assert capsys.readouterr().out.startswith(
-        "1_transfer: outputs that git would commit; clear them"
-    )
-
-    objects = git(project.home, "count-objects")
     make = ["make", "--dry-run", "lab", f"VENV={sys.prefix}"]
     printed = subprocess.run(
         make, cwd=CHECKOUT, check=True, capture_output=True, text=True
     ).stdout
     definition = re.search(r"git config filter\.nbstripout\.clean .+", printed)[0]
     subprocess.run(definition, shell=True, check=True, cwd=project.home)
-    assert main(["check"]) == 0
-    assert git(project.home, "count-objects") == objects
     refresh(os_path=str(ran), model={}, contents_manager=None)
     assert git(project.home, "status", "--porcelain") == ""
     assert has_outputs(nbformat.read(ran, as_version=4))
@@ -97,11 +84,3 @@ def test_a_run_changes_nothing_for_git_and_check_sees_what_git_sees(
         project.home, "show", ":report/notebooks/1_transfer.ipynb"
     )
     assert "output_type" not in git(project.home, "show", ":notebooks/1_transfer.ipynb")
-
-
-def test_where_there_is_no_git_nothing_is_committed(project):
-    path = project.write("1_transfer")
-    path.write_text(
-        path.read_text().replace('"execution_count": null', '"execution_count": 3', 1)
-    )
-    assert main(["check"]) == 0

@@ -8,8 +8,9 @@ import torch
 
 from labreport import LabreportError
 from labreport.intervals import Interval
-from labreport.notebook import expressions
-from labreport.notebook.expressions import check_claim, evaluate
+from labreport.notebook import claims, expressions
+from labreport.notebook.claims import check_claim
+from labreport.notebook.expressions import evaluate
 
 SCOPE = {
     "a": 0.958,
@@ -88,9 +89,9 @@ def test_a_claim_is_any_expression():
     typed = claim.replace("and", "and\n")
     markdown = f"More. <!-- holds: {typed} --> <!-- other -->"
     markdown += " `<!-- holds: shown -->` <!-- holds: c -->"
-    expressions.require_claims(markdown)
+    claims.require_claims(markdown)
     first, second = (
-        check_claim(found, SCOPE) for found in expressions.find_claims(markdown)
+        check_claim(found, SCOPE) for found in claims.find_claims(markdown)
     )
     assert first == {"claim": claim, "holds": True}
     assert second == {"claim": "c", "error": "NameError: name 'c' is not defined"}
@@ -135,7 +136,7 @@ def test_what_is_neither_true_nor_false_is_no_claim(claim, got):
         ("So. <!-- holds: -->", "expected a claim, got '<!-- holds:'"),
         (
             "So. <!-- holds: a > -->",
-            "expected a claim that is an expression of Python, got '<!-- holds: a >'",
+            "expected a claim, got '<!-- holds: a >'",
         ),
         (
             "So. <!-- holds: a > 1",
@@ -149,12 +150,12 @@ def test_what_is_neither_true_nor_false_is_no_claim(claim, got):
 )
 def test_a_comment_that_is_nearly_a_claim_is_a_mistake(markdown, sentence):
     with pytest.raises(LabreportError) as caught:
-        expressions.require_claims(markdown)
+        claims.require_claims(markdown)
     assert str(caught.value).startswith(sentence)
 
 
 def test_other_comments_are_remarks():
-    expressions.require_claims(
+    claims.require_claims(
         "<!-- This holds. --> <!--holds:a--> <!-- a > b --> `<!-- Holds: x`"
         " ```\n<!--\n```"
     )

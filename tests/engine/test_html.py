@@ -21,8 +21,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from nbformat.v4 import new_output
 from PIL import Image
 
+from labreport import LabreportError
 from labreport.cli import main
-from labreport.editions import ReportError, html
+from labreport.editions import html
 from labreport.editions.contents import collect
 from labreport.editions.latex import make_document
 from labreport.editions.sources import find_sources
@@ -334,7 +335,7 @@ def test_headlines_have_names_of_their_own_and_works_that_exist(
 ):
     project.write("1_transfer", *FIRST)
     project.write("2_saliency", *SECOND, code(f"chapter.headline({headline})"))
-    with pytest.raises(ReportError, match=r"expected .*, got .*; .*\.$"):
+    with pytest.raises(LabreportError, match=r"expected .*, got .*; .*\.$"):
         collect(
             (source, execute_here(source.read(), monkeypatch))
             for source in find_sources()

@@ -10,9 +10,8 @@ import pytest
 from conftest import CHECKOUT, code, text
 from pypdf import PdfReader
 
-from labreport import paths, results
+from labreport import LabreportError, paths, results
 from labreport.cli import main
-from labreport.editions import ReportError
 from labreport.editions.contents import collect
 from labreport.editions.execute import read_executed, run_notebooks
 from labreport.editions.html import make_pages
@@ -85,14 +84,12 @@ def test_nothing_that_is_there_is_replaced(mine, capsys):
     before = (mine / "report" / "references.bib").read_bytes()
     (mine / "report" / "references.bib").write_bytes(before + b"% mine")
     assert main(["new", str(mine), "--title", "Another", "--author", "Nobody"]) == 2
-    assert (
-        "expected a folder for a new report, got one with " in capsys.readouterr().err
-    )
+    assert "expected a new folder, got one with " in capsys.readouterr().err
     assert read_title_page().authors == ["Ada", "Émile"]
     assert not list((mine / "notebooks").iterdir())
     inside = mine / "report" / "references.bib" / "here"
     assert main(["new", str(inside), "--title", "Another", "--author", "Nobody"]) == 2
-    assert f"expected a folder to write into, got {inside} (" in capsys.readouterr().err
+    assert f"got [Errno 20] Not a directory: '{inside}'" in capsys.readouterr().err
 
 
 @pytest.mark.report
@@ -202,7 +199,7 @@ def test_two_notebooks_that_are_one_chapter_are_named(project, names):
     for name in names:
         project.write(name)
     with pytest.raises(
-        ReportError, match=rf"one notebook a chapter, got .* and {names[-1]}; rename"
+        LabreportError, match=rf"one notebook a chapter, got .* and {names[-1]}; rename"
     ):
         find_sources()
 

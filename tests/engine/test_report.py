@@ -16,9 +16,9 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from pypdf import PdfReader
 from test_html import FIRST, SECOND
 
-from labreport import environment, paths
+from labreport import LabreportError, environment, paths
 from labreport.cli import main
-from labreport.editions import ReportError, execute, latex, staleness
+from labreport.editions import execute, latex, staleness
 from labreport.editions.build import build as build_editions
 from labreport.editions.contents import Contents, Number, fragments
 from labreport.editions.prose import Edition, ProseFilter
@@ -149,8 +149,13 @@ def test_pandoc_takes_all_fragments_at_once_and_escapes_them():
     assert latex[3] == r"It cites \citep{he2016deep}."
 
 
+def write_edition(edition, profile):
+    stale = staleness.find_stale(find_sources(), profile)
+    build_editions([edition], stale, profile, say=lambda line: None)
+
+
 def build(profile="smoke"):
-    build_editions(["pdf"], profile, say=lambda line: None)
+    write_edition("pdf", profile)
     return paths.build() / "report.pdf"
 
 
@@ -221,7 +226,7 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
     last = pdf.read_bytes()
     project.write("1_transfer", *FIRST, *first, text(r"See $\undefinedcommand$."))
     said = r"Undefined control sequence.* at line \d+, '.*; see .*report\.log"
-    with pytest.raises(ReportError, match=said):
+    with pytest.raises(LabreportError, match=said):
         build()
     assert pdf.read_bytes() == last
 
@@ -273,7 +278,7 @@ def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch, step, g
 
     project.write("1_transfer", text("A step:"), code("print('fine')"), code(step))
     project.write("2_beside", code("x = 1"))
-    with pytest.raises(ReportError) as caught:
+    with pytest.raises(LabreportError) as caught:
         build()
     assert f"expected 1_transfer.ipynb to run, got {got}; correct it" in str(
         caught.value
@@ -324,8 +329,8 @@ def test_a_placeholder_or_a_claim_that_is_a_mistake_stops_a_build(
     project, profile, prose, complaint
 ):
     project.write("1_transfer", code("x = 1"), text(prose))
-    with pytest.raises(ReportError, match=complaint):
-        build_editions(["html"], profile, say=lambda line: None)
+    with pytest.raises(LabreportError, match=complaint):
+        write_edition("html", profile)
     assert not (project.build / "html").exists()
 
 
@@ -336,10 +341,10 @@ def test_a_claim_above_all_code_is_a_mistake(project):
     notebook.cells[0].source = "# Title\n\nSure. <!-- holds: 1 < 2 -->"
     nbformat.write(notebook, path)
     with pytest.raises(
-        ReportError,
+        LabreportError,
         match=r"cell 1 .*: expected the claim '1 < 2' .*, got no cell of code above it",
     ):
-        build_editions(["html"], "quick", say=lambda line: None)
+        write_edition("html", "quick")
 
 
 DOUBTFUL = (

@@ -120,6 +120,9 @@ def test_variants_say_what_moves_and_what_fails_and_go_on_where_they_stopped(
     }
     assert beside["found"] == "in 3 runs 1 to 5"
     assert main(["html"]) == 0
+    written = json.loads((project.build / "results.json").read_text())
+    found = written["chapters"]["1_seeds"]["numbers"][0]
+    assert (found["expression"], found["value"]) == ("found", 1)
     page = (project.build / "html" / "1-seeds.html").read_text()
     assert re.search(
         r'<a [^>]*class="value"[^>]*title="in 3 runs 1 to 5"[^>]*>1</a>', page
@@ -169,7 +172,8 @@ def test_fetched_data_are_shared_by_variants_of_the_same_data_alone(
     mirror = '[variants.mirror]\nkeep = ["DLAPPS_DATA"]\n'
     path = project.home / "report" / "variants.toml"
     path.write_text(COMMON + settings + variants + mirror)
-    one, two, mirror = (variant.variables() for variant in read_plan().variants)
+    plan = read_plan()
+    one, two, mirror = (plan.variables(name) for name in plan.variants)
     assert one["DLAPPS_HOME"] == two["DLAPPS_HOME"] != mirror["DLAPPS_HOME"]
     assert "DLAPPS_DATA" not in one
     assert one["LABREPORT_HOME"] != two["LABREPORT_HOME"]

@@ -17,6 +17,7 @@ from threading import Thread
 
 import pytest
 
+from dlapps import DlappsError
 from dlapps.core import assets, paths
 from dlapps.core.assets import Asset, AssetError, Source
 
@@ -58,7 +59,7 @@ def mirror(tmp_path, monkeypatch):
     (tmp_path / "mirror").mkdir()
     monkeypatch.setenv("DLAPPS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DLAPPS_DATA", str(tmp_path / "mirror"))
-    monkeypatch.setattr(paths, "user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(paths, "default_assets", lambda: tmp_path / "default")
     monkeypatch.setattr(assets, "registry", lambda: registered)
     return tmp_path / "mirror"
 
@@ -83,21 +84,71 @@ def test_packed_file_is_unpacked_before_it_is_verified(packed):
     assert path.parent == paths.assets()
 
 
-@pytest.mark.parametrize(("content", "taken"), [(CONTENT, True), (CONTENT[:-1], False)])
-def test_a_checkout_uses_what_the_users_cache_has_unless_it_is_damaged(
-    packed, content, taken
-):
-    cached = paths.user_cache() / "assets" / "thing.bin"
-    cached.parent.mkdir(parents=True)
-    cached.write_bytes(content)
-    assert assets.is_present("thing")
-    assert assets.fetch("thing") == (cached if taken else paths.assets() / "thing.bin")
-    assert paths.assets().exists() != taken
+@pytest.fixture
+def stored(mirror):
+    """The asset, where it would be without DLAPPS_HOME."""
+    path = paths.default_assets() / "thing.bin"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    return path
+
+
+def test_a_home_of_ones_own_does_not_see_what_was_fetched_elsewhere(stored):
+    assert not assets.is_present("thing")
+    expect_error(r"got none \(mirror, thing.gz: .*thing.gz does not exist\)")
+
+
+def test_what_a_wheel_carries_is_copied_to_a_new_home_without_a_network(stored, index):
+    register(WHEEL)
+    assert not assets.is_present("thing")
+    assert assets.fetch("thing") == paths.assets() / "thing.bin"
+    assert paths.assets() == Path(os.environ["DLAPPS_HOME"]) / "assets"
+    stored.unlink()
+    assert assets.fetch("thing").read_bytes() == CONTENT
+
+
+def test_a_folder_is_copied_to_a_new_home_too(mirror):
+    folder = paths.default_assets() / "folder"
+    folder.mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(CONTENT)
+    fields = {"filename": "folder", "sha256": assets.digest(folder), "suffix": ".jpg"}
+    register(WHEEL, **fields)
+    assert [path.name for path in assets.fetch("thing").iterdir()] == ["a.jpg"]
+
+
+def test_a_damaged_copy_is_not_taken_to_a_new_home(stored, index):
+    stored.write_bytes(CONTENT[:-1])
+    register(WHEEL)
+    expect_error(r"got none \(.*thing.bin: expected SHA-256 .*; package index, ")
+    assert not assets.is_present("thing")
+
+
+def test_what_is_at_hand_is_hashed_once(packed, monkeypatch):
+    path = assets.fetch("thing")
+    assets.fetch("thing")
+
+    def refuse(*_):
+        raise AssertionError("hashed again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(assets, "digest", refuse)
+        assert assets.fetch("thing") == path
+    # Of the same size: the time of change alone is another.
+    path.write_bytes(CONTENT[::-1])
+    os.utime(path, (0, 0))
+    assert assets.fetch("thing").read_bytes() == CONTENT
+
+
+def expect_folder_error(match):
+    """It is not an AssetError: other data must not take the asset's place."""
+    with pytest.raises(DlappsError, match=match) as caught:
+        assets.fetch("thing")
+    assert caught.type is DlappsError
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(mirror, tmp_path):
     (tmp_path / "home").write_text("a file in the way")
-    expect_error(r"expected a folder .* to keep thing in, got .*; make it")
+    expect_folder_error(r"expected a folder .* to keep thing in, got .*; make it")
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence_and_gives_what_it_has(
@@ -107,7 +158,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence_and_gives_what_it_has(
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr("dlapps.core.assets.FileLock", refuse)
-    expect_error(
+    expect_folder_error(
         r"expected a folder .* to keep thing in, got Permission denied; make it"
     )
     (paths.assets() / "thing.bin").write_bytes(CONTENT)
@@ -130,7 +181,6 @@ def test_truncated_archive_falls_through_to_the_next_source(packed):
 def test_altered_stored_copy_is_fetched_anew(packed):
     path = assets.fetch("thing")
     path.write_bytes(b"altered")
-    assert [good for _, good in assets.verify()] == [False]
     assert assets.fetch("thing").read_bytes() == CONTENT
 
 
@@ -258,12 +308,13 @@ def test_without_pip_the_reason_is_named(mirror, monkeypatch):
     expect_error("package index, package==1: pip is not installed in this environment")
 
 
-def test_full_disk_leaves_nothing(packed, monkeypatch):
+@pytest.mark.parametrize("number", assets.DISK_FULL)
+def test_full_disk_leaves_nothing(packed, monkeypatch, number):
     def full(*args):
-        raise OSError(28, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("shutil.copyfileobj", full)
-    expect_error("to keep thing in, got No space left on device; .*free space")
+    expect_folder_error("to keep thing in, got (No space|Disk quota).*; .*free space")
     assert os.listdir(paths.assets()) == [".thing.lock"]
 
 

@@ -16,6 +16,7 @@ from dlapps import pretrained
 from dlapps.class_visualization.ingredients import Pixels
 from dlapps.core.class_scores import float32_logits, ranks
 from dlapps.core.images import from_pixels
+from studies.visualizing_classes import PlainFourier
 
 torch.set_num_threads(1)
 WINDOWS = (cv.Crop((0.6, 1.0), 32), cv.Noise(0.02))
@@ -302,7 +303,7 @@ def test_a_window_lies_within_the_picture_and_noise_has_its_deviation(pictures):
 FORMS = {
     "pixels": Pixels(),
     "fourier": cv.Fourier(),
-    "plain": cv.Fourier(decorrelated=False),
+    "plain": PlainFourier(),
 }
 
 
@@ -360,7 +361,11 @@ def test_bad_arguments_get_one_sentence(network, arguments, message):
         (lambda: replace(cv.PRACTICAL, blur_every=-1), "blur_every >= 0, got -1"),
         (
             lambda: replace(cv.PRACTICAL, step_size=math.nan),
-            "a finite step_size >= 0, got nan",
+            "step_size >= 0, finite, a number, got nan",
+        ),
+        (
+            lambda: replace(cv.PRACTICAL, step_size="5"),
+            "step_size >= 0, finite, a number, got '5'",
         ),
         # Read at NaN, PyTorch's grid_sample ends the process.
         (lambda: cv.Warp((math.nan, 1.0)), r"scales > 0 .* finite, got \(nan, 1\.0\)"),

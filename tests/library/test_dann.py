@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,16 +14,11 @@ from torch import nn
 from dlapps import DlappsError, dann, datasets
 from dlapps.core import paths
 from dlapps.core.runtime import make_generator
-from dlapps.core.training import (
-    load_weights,
-    minimise,
-    save_weights,
-    seeded,
-    update_average,
-)
-from dlapps.dann import layers, pictures, training
+from dlapps.core.training import minimise, run_epochs, update_average
+from dlapps.core.weights import load_weights, save_weights
+from dlapps.dann import improved, layers, pictures
 from studies import dann as study
-from studies import dann_runs, runs
+from studies import dann_methods, dann_runs, runs
 
 torch.set_num_threads(1)
 
@@ -42,13 +36,18 @@ def domains():
     return source, labels[0], target[..., None] // 2 + colours
 
 
+def make_variant(dropout):
+    network = dann_methods.add_batch_norm(dann.DomainAdversarialNetwork(0))
+    return dann_methods.add_dropout(network, dropout)
+
+
 def train_source_only(domains, **options):
     network = dann.DomainAdversarialNetwork(0)
     return network, dann.fit_source_only(network, *domains[:2], SHORT, **options)
 
 
 def train_dann(domains, **options):
-    network = dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.2)
+    network = make_variant(0.2)
     return network, dann.fit_dann(network, *domains, SHORT, **options)
 
 
@@ -113,15 +112,6 @@ def test_pooling_before_the_relu_gives_the_assignment_s_features():
     torch.testing.assert_close(gradients, expected)
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_each_relu_follows_a_batch_norm_where_one_is_asked_for(batch_norm):
-    extractor = layers.FeatureExtractor(batch_norm=batch_norm)
-    for before, layer in pairwise(extractor):
-        if isinstance(layer, nn.ReLU):
-            assert isinstance(before, nn.BatchNorm2d) is batch_norm
-    assert extractor(torch.rand(2, 3, 28, 28)).shape == (2, 2352)
-
-
 def test_a_step_is_that_of_a_textbook_loop(domains, monkeypatch):
     monkeypatch.setenv("DLAPPS_PRECISION", "float32")
     network = dann.DomainAdversarialNetwork(0)
@@ -166,18 +156,18 @@ def test_the_numbers_of_a_training_are_those_of_a_plain_loop(domains, monkeypatc
     """To the last bit, with batch norm, dropout and clipping of the gradient."""
     monkeypatch.setenv("DLAPPS_PRECISION", "float32")
     settings = replace(dann.PAPER, num_epochs=2, batch_size=20)
-    trained = dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.3)
+    trained = make_variant(0.3)
     history = dann.fit_dann(trained, *domains, settings, 5)
     source, labels, target = (torch.tensor(part) for part in domains)
-    network = dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.3)
+    network = make_variant(0.3)
     optimiser = torch.optim.SGD(network.parameters(), 0.01, 0.9)
     names = ["class_loss", "domain_loss", "domain_accuracy"]
 
     def train_epoch(epoch, generator):
         network.train()
-        sums = torch.zeros(3)
-        batches = pictures.draw_domain_batches(source, target, 20, generator)
-        for step, (source_rows, target_rows) in enumerate(batches):
+        sums = np.zeros(3)
+        orders = [pictures.draw_rows(64, 64, generator).split(20) for _ in range(2)]
+        for step, (source_rows, target_rows) in enumerate(zip(*orders, strict=True)):
             progress = (epoch + step / 4) / 2
             optimiser.param_groups[0]["lr"] = settings.rate(progress)
             class_loss, domain_loss, measured = dann.dann_losses(
@@ -188,14 +178,12 @@ def test_the_numbers_of_a_training_are_those_of_a_plain_loop(domains, monkeypatc
                 settings.weight(progress),
             )
             minimise(class_loss + domain_loss, optimiser, settings.max_norm)
-            values = torch.stack([class_loss, *measured.values()]).detach()
-            sums += values * len(source_rows) / 64
-        return dict(zip(names, sums.tolist(), strict=True))
+            values = torch.stack([class_loss, *measured.values()]).tolist()
+            sums += np.array(values) * len(source_rows)
+        return dict(zip(names, sums / 64, strict=True))
 
-    train = seeded(train_epoch, 5)
-    for epoch in range(2):
-        for name, value in train(epoch).items():
-            assert history[name][epoch] == value
+    plain = run_epochs(train_epoch, network, {}, {}, 2, 5)
+    assert all(history[name] == plain[name] for name in names)
     weights = network.state_dict().values()
     assert all(map(torch.equal, weights, trained.state_dict().values()))
     assert list(history) == [*names, "target_diversity", "reversal_weight"]
@@ -281,11 +269,11 @@ def test_parts_of_their_own_leave_the_default_generator_alone():
 
 def test_diversity_of_known_predictions():
     each_class_once = 100 * torch.eye(4)
-    assert pictures.class_diversity(each_class_once) == pytest.approx(1)
-    one_class = [[100.0, 0, 0, 0]] * 3
-    assert pictures.class_diversity(one_class) == pytest.approx(0, abs=1e-6)
-    two_classes = 100 * np.eye(4)[[0, 0, 1, 1]]
-    assert pictures.class_diversity(two_classes) == pytest.approx(0.5)
+    assert pictures.class_diversity(each_class_once, 4) == pytest.approx(1)
+    one_class = each_class_once[[0, 0, 0]]
+    assert pictures.class_diversity(one_class, 4) == pytest.approx(0, abs=1e-6)
+    two_classes = each_class_once[[0, 0, 1, 1]]
+    assert pictures.class_diversity(two_classes, 4) == pytest.approx(0.5)
     # Of two that there are.
     assert pictures.class_diversity(two_classes, 2) == pytest.approx(1)
 
@@ -369,23 +357,6 @@ def test_what_is_held_out_is_the_end_of_the_training_split(bars, monkeypatch):
         assert len(part.test_images) == 16
 
 
-def test_paired_batches_take_both_domains_in_one_order(domains, monkeypatch):
-    seen = []
-    plain = training.dann_losses
-
-    def look(network, *batches):
-        seen.append(torch.equal(*batches[:2]))
-        return plain(network, *batches)
-
-    monkeypatch.setattr(training, "dann_losses", look)
-    for paired in (True, False):
-        settings = replace(SHORT, num_epochs=1, paired=paired)
-        dann.fit_dann(
-            dann.DomainAdversarialNetwork(0), *domains[:2], domains[0], settings
-        )
-    assert seen == [True] * 4 + [False] * 4
-
-
 BAD = [
     (lambda s, y, t: (s, y[:5], t), "as many labels as inputs, got 5 and 64"),
     (lambda s, y, t: (s, y + 1, t), "labels from 0 to 9, got 1 to 10"),
@@ -465,26 +436,33 @@ def test_average_of_weights_by_hand():
     assert average.num_batches_tracked == 7
 
 
-@pytest.mark.filterwarnings("ignore:expected pseudo-labels of")
-def test_an_oracle_takes_the_target_labels_for_every_picture(domains, monkeypatch):
-    monkeypatch.setattr(training, "WARM_UP", 0)
-    settings = replace(IMPROVED, num_epochs=1, batch_size=2, threshold=1.0)
-    few = [part[:20] for part in domains]
+def test_batches_of_domains_are_ready_and_know_their_progress(domains):
+    network = OwnNetwork()
+    whole = pictures.as_domains(network, *domains)
+    settings = dann.Settings(num_epochs=2, batch_size=24)
 
-    def train(target_labels):
-        network = dann.ImprovedNetwork(0)
-        return dann.fit_improved(network, *few, settings, target_labels=target_labels)
+    def draw(augment):
+        return list(
+            pictures.draw_domain_batches(
+                network, whole, settings, 1, make_generator(0), augment
+            )
+        )
 
-    teacher = train(None)
-    right = train(few[1])
-    wrong = train((few[1] + 1) % 10)
-    assert teacher.labelled_share[0] < 1
-    assert right.labelled_share == wrong.labelled_share == pytest.approx([1])
-    assert right.loss != wrong.loss
-    with pytest.raises(
-        ValueError, match="expected as many labels as inputs, got 5 and 20"
+    batches = draw(None)
+    assert [batch.progress for batch in batches] == pytest.approx([1 / 2, 2 / 3, 5 / 6])
+    assert [len(batch.classes) for batch in batches] == [24, 24, 16]
+    rows = torch.cat([batch.source_rows for batch in batches])
+    assert rows.sort().values.tolist() == list(range(64))
+    for batch, inverted in zip(
+        batches, draw(lambda pixels, _: 1 - pixels), strict=True
     ):
-        train(few[1][:5])
+        source = dann.batch_to_pixels(whole.source[batch.source_rows])
+        target = dann.batch_to_pixels(whole.target[batch.target_rows])
+        assert torch.equal(batch.source, source)
+        assert torch.equal(inverted.source, 1 - source)
+        assert torch.equal(batch.target, target)
+        assert torch.equal(inverted.target, target)
+        assert torch.equal(batch.classes, whole.labels[batch.source_rows])
 
 
 def random_ground(pixels, generator):
@@ -533,7 +511,7 @@ def test_an_adaptation_of_three_classes_is_as_diverse_in_a_network_of_ten(domain
     each_class_once = 100 * torch.eye(10)[[0, 1, 2]]
     assert pictures.class_diversity(each_class_once, 3) == pytest.approx(1)
     logits = dann.predict(network, three[2])
-    assert history["target_diversity"][-1] > pictures.class_diversity(logits)
+    assert history["target_diversity"][-1] > pictures.class_diversity(logits, 10)
 
 
 def test_a_digit_alone_may_lie_on_another_texture():
@@ -632,7 +610,7 @@ def test_a_training_that_was_not_committed_is_named():
 )
 def test_diversity_of_known_labels(labels, diversity):
     labels = torch.tensor(labels, dtype=torch.int64)
-    assert training.label_diversity(labels, 10) == pytest.approx(diversity)
+    assert improved.label_diversity(labels, 10) == pytest.approx(diversity)
 
 
 class KnownTeacher(nn.Module):
@@ -652,14 +630,14 @@ def test_a_teacher_that_reads_one_class_in_nearly_all_pictures_is_not_trusted(
 ):
     pixels = torch.zeros(16, 3, 28, 28)
     pixels[:, 0, 0, 0] = torch.tensor(classes) / 255
-    pseudo_labels, trust = training.pseudo_label(KnownTeacher(), pixels, 0.9, 10)
+    pseudo_labels, trust = improved.pseudo_label(KnownTeacher(), pixels, 0.9, 10)
     assert pseudo_labels.tolist() == classes
     assert trust.sum() == trusted
 
 
 def test_a_collapse_is_measured_and_warned_of_once(domains, monkeypatch):
     """The teacher is an untrained network, which reads one class everywhere."""
-    monkeypatch.setattr(training, "update_average", lambda *_: None)
+    monkeypatch.setattr(improved, "update_average", lambda *_: None)
     network = dann.ImprovedNetwork(0)
     nn.init.zeros_(network.label_predictor.weight)
     with torch.no_grad():

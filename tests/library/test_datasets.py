@@ -1,12 +1,13 @@
 """Data sets say what they are; broken pictures are named at once."""
 
+import errno
 import gzip
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dlapps import datasets
+from dlapps import DlappsError, datasets
 from dlapps.core import assets
 from dlapps.core.assets import AssetError
 from dlapps.core.images import PictureError
@@ -109,6 +110,18 @@ def test_mnist_falls_back_to_the_embedded_digits(tmp_path, monkeypatch, messages
     train_bytes = {image.tobytes() for image in train.images}
     assert not any(image.tobytes() in train_bytes for image in test.images)
     assert messages() == "MNIST could not be reached: 5,000 of its digits instead\n"
+
+
+@pytest.mark.parametrize("load", [datasets.load_mnist, datasets.load_backgrounds])
+def test_a_full_disk_is_no_reason_to_load_other_data(tmp_path, monkeypatch, load):
+    def write(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
+    monkeypatch.delenv("DLAPPS_DATA", raising=False)
+    monkeypatch.setattr("dlapps.core.assets.obtain", write)
+    with pytest.raises(DlappsError, match=r"got No space left on device; .*free space"):
+        load()
 
 
 def test_photos_of_installed_packages():

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from dlapps import DlappsError, gan
+from dlapps.core.checkpoints import TrainingError
 from dlapps.core.runtime import make_generator
-from dlapps.core.training import TrainingError
 from dlapps.gan import flow
 
 torch.set_num_threads(1)

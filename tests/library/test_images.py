@@ -268,3 +268,17 @@ def test_levels_of_another_form_get_one_sentence(given):
     message = r"images uint8 \(N, H, W\), |at least one picture, got \(0, 4, 6, 3\)"
     with pytest.raises(PictureError, match=message):
         images.as_uint8(given)
+
+
+def test_a_warp_reads_each_value_where_its_matrix_says():
+    picture = torch.arange(12.0).view(1, 1, 3, 4).repeat(2, 1, 1, 1)
+    # The first is mirrored; the second is read one of its four pixels to the right.
+    mirror = [[-1.0, 0, 0], [0, 1, 0]]
+    right = [[1.0, 0, 2 / 4], [0, 1, 0]]
+    matrices = torch.tensor([mirror, right])
+    mirrored, moved = images.warp(picture, matrices)
+    torch.testing.assert_close(mirrored, picture[0].flip(2))
+    torch.testing.assert_close(moved[..., :3], picture[0, ..., 1:])
+    assert not moved[..., 3].any()
+    _, reflected = images.warp(picture, matrices, "reflection")
+    torch.testing.assert_close(reflected[..., 3], picture[0, ..., 3])

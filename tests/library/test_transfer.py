@@ -166,19 +166,24 @@ def test_aspect_kept_gives_each_picture_its_own_shape(network):
         assert_alike(extract(network, pixels)[0], row)
 
 
-@pytest.mark.parametrize("shape", [(16, 24, 3), (24, 16, 3)])
-def test_maps_of_two_sizes_are_not_flattened_but_averaged(network, shape):
-    pictures = [np.zeros((16, 20, 3)), np.zeros(shape)]
+def test_maps_of_several_sizes_are_averaged_and_not_flattened(network, passed):
+    pictures = [np.zeros((16, 20, 3)), np.zeros((24, 16, 3))]
     assert len(extract(network, pictures, keep_aspect=True)) == 2
-    message = r"expected maps of one size to flatten, got \(8, 10\) and .* of layer 4; "
-    with pytest.raises(ValueError, match=message):
+    passed.clear()
+    with pytest.raises(ValueError, match=r"keep_aspect=False to flatten .* got True"):
         extract(network, pictures, keep_aspect=True, pooling="flatten")
+    assert not passed
 
 
-def test_maps_of_one_length_and_two_sizes_are_not_flattened(network):
-    lying, standing = np.zeros((16, 24, 3)), np.zeros((24, 16, 3))
-    with pytest.raises(ValueError, match=r"got \(8, 12\) and \(12, 8\) of layer 4"):
-        extract(network, [lying, standing], keep_aspect=True, pooling="flatten")
+@pytest.mark.parametrize("shape", [(5, 20, 24, 3), (5, 20, 24), (5, 3, 20, 24)])
+def test_an_array_and_a_tensor_of_the_same_values_agree(network, shape):
+    levels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    for pooling in ("average", "flatten"):
+        by_array = extract(network, levels, pooling=pooling)
+        by_tensor = extract(network, torch.from_numpy(levels), pooling=pooling)
+        assert np.array_equal(by_tensor, by_array)
+    # 8 x 8 positions of a picture that was resized to 16 x 16; else 10 x 12.
+    assert by_array.shape[1] == 6 * (120 if shape[1] == 3 else 64)
 
 
 def test_the_first_convolutions_of_a_network_with_depthwise_ones_stay_in_float32():

@@ -4,6 +4,7 @@ and questions to answer.
 
 import ast
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,11 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from labreport import paths
-from labreport.editions import ReportError
+from labreport import LabreportError, expected, paths
 from labreport.editions.sources import Source, code_cells, find_sources, tags
 from labreport.editions.staleness import find_named_results
 from labreport.imports import find_imported
-from labreport.notebook.outline import used_names
+from labreport.notebook.code import used_names
 from labreport.notebook.references import References
 
 FILES = ("README.md", "nbgrader_config.py")
@@ -51,10 +51,12 @@ def write_course(folder: Path) -> list[Path]:
     """Write the assignments, nbgrader's settings and a page for teachers.
 
     The tests of a notebook, and the modules and files that it needs, are copied beside
-    it, so that grading needs no report. Returns the files. Raises ReportError if one of
-    them exists already: nothing is replaced.
+    it, so that grading needs no report. Returns the files. Raises LabreportError if
+    one of them exists already: nothing is replaced.
     """
-    paths.require("class", "nbgrader")
+    if find_spec("nbgrader") is None:
+        remedy = 'run pip install "labreport[class]"'
+        raise expected("the package nbgrader", "none", remedy)
     files: dict[str, bytes] = {}
     for name in FILES:
         files[name] = Path(__file__).with_name(name).read_bytes()
@@ -67,14 +69,7 @@ def write_course(folder: Path) -> list[Path]:
         files[f"{assignment}/{source.name}.ipynb"] = content
         for name, path in find_files_beside(notebook).items():
             files[f"{assignment}/{name}"] = path.read_bytes()
-    for name in files:
-        if (folder / name).exists():
-            raise ReportError(
-                f"expected a new folder, got one with {name}; name another one."
-            )
-    for name, content in files.items():
-        paths.write_atomically(folder / name, content)
-    return [folder / name for name in files]
+    return paths.write_new(folder, files)
 
 
 def find_checks(source: Source) -> Path:
@@ -113,6 +108,8 @@ def make_notebook(source: Source) -> NotebookNode:
     """
     notebook = source.read()
     references = References(source.path, source.number)
+    for mistake in references.outline.mistakes:
+        raise LabreportError(mistake)
     checks = find_checks(source)
     tasks = read_tasks(checks)
     questions = _group_answers(notebook.cells)
@@ -200,13 +197,21 @@ def _write_exercise(
 ) -> list[NotebookNode]:
     """Write the task, the cell with its solution marked, and the test."""
     exercise = cell.id.replace("-", "_")
-    points = cell.metadata.exercise.get("points", 1)
-    names = set(cell.metadata.exercise["defines"])
+    metadata = cell.metadata.get("exercise", {})
+    names = set(metadata.get("defines", ()))
+    if not names:
+        wanted = f'the metadata "exercise": {{"defines": ["NAME"]}} of {cell.id}'
+        raise expected(wanted, "no name", "write which names students define")
+    points = metadata.get("points", 1)
     _, defined = used_names(cell.source)
     if exercise not in tasks or not names <= defined:
-        raise ReportError(
-            f"expected a check of the exercise {cell.id} in {checks}, and code that "
-            f"defines {', '.join(names)}, got none; write it."
+        raise expected(
+            (
+                f"a check of the exercise {cell.id} in {checks}, and code that "
+                f"defines {', '.join(names)}"
+            ),
+            "none",
+            "write it",
         )
     task = f"**Exercise** (points: {points}). {tasks[exercise]}"
     code = mark_solution(cell.source, names)

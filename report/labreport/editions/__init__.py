@@ -4,12 +4,6 @@ nbconvert and its templates.
 
 from pathlib import Path
 
-from labreport import LabreportError
-
-__all__ = ["TEMPLATES", "ReportError"]
+__all__ = ["TEMPLATES"]
 
 TEMPLATES = Path(__file__).parent / "template"
-
-
-class ReportError(LabreportError):
-    """A mistake that stops a build, in one sentence: expected …, got …, do …"""

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 
 import nbformat
 
-from labreport import environment, paths
-from labreport.editions import ReportError
+from labreport import LabreportError, environment, paths
 from labreport.editions.contents import Contents, collect
 from labreport.editions.copies import make_copies
-from labreport.editions.current import digest_inputs, save_state
+from labreport.editions.current import digest_inputs, save_digest
 from labreport.editions.execute import Say, read_executed, run_notebooks
 from labreport.editions.html import make_pages
 from labreport.editions.latex import (
@@ -22,20 +21,26 @@ from labreport.editions.latex import (
     tex_folder,
     typeset,
 )
-from labreport.editions.sources import find_sources, read_title_page
-from labreport.editions.staleness import is_stale
+from labreport.editions.sources import Source, find_sources, read_title_page
 from labreport.notebook.outline import read_outline
 
 
-def build(editions: Sequence[str], profile: str, say: Say) -> None:
-    """Write these editions (html, notebooks, pdf) of all chapters.
+def build(
+    editions: Sequence[str], stale: Sequence[Source], profile: str, say: Say
+) -> None:
+    """Run the stale chapters, and write these editions (html, notebooks, pdf) of all,
+    and results.json.
 
-    Raises ReportError for a mistake; the last good edition stays.
+    Raises LabreportError for a mistake; the last good edition stays.
     """
-    _run_stale(profile, say)
+    sources = find_sources()
+    _run_stale(sources, stale, profile, say)
     # Before anything is read: what changes meanwhile makes the next build write again.
     inputs = digest_inputs(profile)
-    contents = _collect_executed(profile, say)
+    say(f"Notebooks to convert: {len(sources)}")
+    contents = collect((source, read_executed(source, profile)) for source in sources)
+    results = json.dumps(contents.results, indent=1, ensure_ascii=False)
+    paths.write_atomically(paths.build() / "results.json", f"{results}\n".encode())
     for edition in editions:
         if edition == "pdf":
             write_pdf(contents, profile, say)
@@ -45,21 +50,21 @@ def build(editions: Sequence[str], profile: str, say: Say) -> None:
             copies = make_copies(contents)
             texts = {name: nbformat.writes(copy) for name, copy in copies.items()}
             _replace(edition, texts, say)
-        save_state(edition, inputs, contents.refuted)
+        save_digest(edition, inputs)
 
 
-def _run_stale(profile: str, say: Say) -> None:
+def _run_stale(
+    sources: Sequence[Source], stale: Sequence[Source], profile: str, say: Say
+) -> None:
     """Run the stale chapters.
 
-    Raises ReportError first if the notebooks contain a mistake that can be seen without
-    running them.
+    Raises LabreportError first if the notebooks contain a mistake that can be seen
+    without running them.
     """
     read_title_page()
-    sources = find_sources()
-    stale = [source for source in sources if is_stale(source, profile)]
     for source in sources:
         for mistake in read_outline(source.path, source.number).mistakes:
-            raise ReportError(mistake)
+            raise LabreportError(mistake)
         if source not in stale:
             say(f"{source.name}: up to date")
     if stale:
@@ -67,34 +72,26 @@ def _run_stale(profile: str, say: Say) -> None:
         run_notebooks(stale, profile, say)
 
 
-def _collect_executed(profile: str, say: Say) -> Contents:
-    sources = find_sources()
-    say(f"Notebooks to convert: {len(sources)}")
-    return collect((source, read_executed(source, profile)) for source in sources)
-
-
 def write_pdf(contents: Contents, profile: str, say: Say) -> None:
-    """Write report/build/report.pdf, and beside it results.json and environment.txt,
-    which lists every installed version.
+    """Write report/build/report.pdf, and beside it environment.txt, which lists every
+    installed version.
 
-    Raises ReportError if TeX fails; all three then stay as they were.
+    Raises LabreportError if TeX fails; both then stay as they were.
     """
     latex, figures = make_document(contents, profile)
     say("Typesetting")
     folder = tex_folder(profile)
     try:
         pdf = typeset(latex, figures, folder)
-    except ReportError as error:
+    except LabreportError as error:
         unknown = re.search(r"Unicode character.*\(U\+(\w+)\)", str(error))
         if not unknown:
             raise
-        fonts = choose_fonts(latex, chr(int(unknown[1], 16)), contents)
+        fonts = choose_fonts(latex, chr(int(unknown[1], 16)))
         pdf = typeset(latex, figures | {"fonts.tex": fonts.encode()}, folder)
     report = paths.build() / "report.pdf"
     content = pdf.read_bytes()
     paths.write_atomically(report, content)
-    results = json.dumps(contents.results, indent=1, ensure_ascii=False)
-    paths.write_atomically(paths.build() / "results.json", f"{results}\n".encode())
     versions = "".join(f"{version}\n" for version in environment.installed_versions())
     paths.write_atomically(paths.build() / "environment.txt", versions.encode())
     say(f"Wrote {report} ({len(content) / 1e6:.1f} MB)")

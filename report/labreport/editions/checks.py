@@ -9,8 +9,8 @@ from nbformat import NotebookNode
 
 from labreport import LabreportError
 from labreport.editions import sources
-from labreport.editions.committed import has_outputs, read_as_committed
 from labreport.editions.sources import Source, tags
+from labreport.notebook.code import method_name, shown_floats, walk_code
 from labreport.notebook.expressions import (
     find_placeholders,
     replace_placeholders,
@@ -19,10 +19,7 @@ from labreport.notebook.expressions import (
 from labreport.notebook.outline import (
     REFERENCE_OR_CITATION,
     Outline,
-    method_name,
     read_outline,
-    shown_floats,
-    walk_code,
 )
 from labreport.notebook.references import (
     KEYS,
@@ -96,18 +93,11 @@ def find_complaints() -> list[str]:
 
 
 def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
-    if has_outputs(notebook) and has_outputs(read_as_committed(source.path)):
-        yield (
-            f"{source.name}: outputs that git would commit; clear them, or have git "
-            "leave them out, as nbstripout --install does"
-        )
     settings = find_settings(cell.source for cell in sources.code_cells(notebook))
     trees = parse([_say(cell) for cell in notebook.cells])
     above_all_code = True
     for index, cell in enumerate(notebook.cells):
         where = f"{source.name}, cell {index + 1} ({first_line(cell.source, 40)})"
-        if "TODO" in cell.source:
-            yield f"{where}: the word TODO"
         if cell.cell_type == "code":
             above_all_code = False
         if "question" not in tags(cell):
@@ -143,7 +133,7 @@ def _check_placeholders(markdown: str, above_all_code: bool) -> Iterator[str]:
             yield f"{braced} above all code, where nothing has a value yet"
         try:
             require_simple(placeholder)
-        except ValueError as error:
+        except LabreportError as error:
             yield str(error)
 
 
@@ -169,8 +159,6 @@ def _check_references(chapters: list[CheckedNotebook]) -> Iterator[str]:
             referred.add(reference_label(key, chapter.source.number))
     for chapter in chapters:
         name = chapter.source.name
-        for complaint in chapter.outline.duplicates.values():
-            yield f"{name}: {complaint}"
         for label in chapter.outline.labels:
             if label.startswith("fig-") and label not in referred:
                 yield f"{name}: no text refers to the figure @{label}"

@@ -15,18 +15,16 @@ from urllib.parse import unquote
 from nbformat import NotebookNode
 from PIL import Image
 
-from labreport import LabreportError, paths
-from labreport.editions import ReportError
+from labreport import LabreportError, expected, paths
 from labreport.editions.sources import Source, read_citation_keys, tags
 from labreport.notebook.beside import read_beside
 from labreport.notebook.chapter import MIME
+from labreport.notebook.claims import Claim, claims_of
 from labreport.notebook.expressions import find_placeholders, replace_placeholders
 from labreport.notebook.outline import (
     HIDING,
-    Claim,
     Label,
     Outline,
-    claims_of,
     read_heading,
 )
 from labreport.notebook.references import require_known, write_text
@@ -54,20 +52,14 @@ class Number:
 
 
 @dataclass(frozen=True)
-class CheckedClaim:
-    """A claim of the prose, and whether it held in the chapter's run."""
-
-    claim: Claim
-    holds: bool
-
-
-@dataclass(frozen=True)
 class ExecutedChapter:
     """An executed notebook.
 
     prose: a tree for each of its `fragments`. A placeholder {{3}} there stands for
     numbers[3], and the comment of a claim that is refuted becomes a span of the class
-    "refuted". run: the message in which `Chapter` describes the run.
+    "refuted". run: the message in which `Chapter` describes the run. num_claims: how
+    many claims were checked. refuted: those that do not hold; under the profile smoke
+    there are none, since it has too few data for any claim.
     """
 
     name: str
@@ -76,41 +68,32 @@ class ExecutedChapter:
     prose: list[Tree]
     numbers: list[Number]
     run: dict[str, Any]
-    claims: list[CheckedClaim]
+    num_claims: int
+    refuted: list[Claim]
     seconds: float
-
-    @property
-    def refuted(self) -> list[Claim]:
-        """Return the claims that do not hold.
-
-        Under the profile smoke there are none, since it has too few data for any claim.
-        """
-        if self.run["profile"] == "smoke":
-            return []
-        return [checked.claim for checked in self.claims if not checked.holds]
 
 
 @dataclass
 class Contents:
     """The contents of a report.
 
-    labels: those to which prose may refer. headlines: in the order of chapters; each
-    has what `Chapter.headline` says, and its chapter, cell, section (the label of the
-    heading above it, or None), profile and commit. refuted: a line for each sentence
-    that the run of its chapter contradicts.
+    labels: those to which prose may refer. headlines: by name, in the order of
+    chapters; each has what `Chapter.headline` says, and its chapter, cell, section (the
+    label of the heading above it, or None), profile and commit. refuted: a line for
+    each sentence that the run of its chapter contradicts.
     """
 
     labels: dict[str, Label] = field(default_factory=dict)
     chapters: list[ExecutedChapter] = field(default_factory=list)
-    headlines: list[dict[str, Any]] = field(default_factory=list)
+    headlines: dict[str, dict[str, Any]] = field(default_factory=dict)
     refuted: list[str] = field(default_factory=list)
 
     @property
     def results(self) -> dict[str, Any]:
         """Return the content of results.json.
 
-        These are the headlines by name, and for each chapter its placeholders with
-        their text and value.
+        These are the headlines by name, for each chapter its placeholders with their
+        text and value, and the sentences that the run contradicts.
         """
         chapters = {}
         for chapter in self.chapters:
@@ -118,8 +101,11 @@ class Contents:
             for number in numbers:
                 del number["beside"]
             chapters[chapter.name] = {**_origin(chapter), "numbers": numbers}
-        headlines = {headline["name"]: headline for headline in self.headlines}
-        return {"chapters": chapters, "headlines": headlines}
+        return {
+            "chapters": chapters,
+            "headlines": self.headlines,
+            "refuted": self.refuted,
+        }
 
 
 class Fragment(NamedTuple):
@@ -149,11 +135,11 @@ def outputs(cell: NotebookNode, *kinds: str) -> Iterator[tuple[NotebookNode, Any
             yield output, message
 
 
-def messages(notebook: NotebookNode, kind: str) -> Iterator[Any]:
-    """Yield the messages of one kind in a notebook."""
+def messages(notebook: NotebookNode, *kinds: str) -> Iterator[tuple[NotebookNode, Any]]:
+    """Yield the messages of these kinds in a notebook, each with its cell."""
     for cell in notebook.cells:
-        for _, message in outputs(cell, kind):
-            yield message
+        for _, message in outputs(cell, *kinds):
+            yield cell, message
 
 
 def fragments(notebook: NotebookNode) -> Iterator[Fragment]:
@@ -175,29 +161,19 @@ def fragments(notebook: NotebookNode) -> Iterator[Fragment]:
 def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
     """Collect what the chapters contain.
 
-    Raises ReportError for a placeholder without value, for a claim that is neither true
-    nor false, for a label or a headline that is used twice, and for a headline that
-    names a work that is not in the bibliography.
+    Raises LabreportError for a placeholder without value, for a claim that is neither
+    true nor false, for a label or a headline that is used twice, and for a headline
+    that names a work that is not in the bibliography.
     """
     contents = Contents()
     works = read_citation_keys()
-    headline_cells: dict[str, str] = {}
     for source, notebook in notebooks:
         chapter = _read_chapter(source, notebook)
         outline = _number_parts(chapter)
         contents.chapters.append(chapter)
         contents.labels |= outline.labels
-        contents.refuted += _describe_refuted(chapter)
-        _mark_refuted(chapter)
-        for cell, headline in _read_headlines(chapter, outline, works):
-            name = headline["name"]
-            if name in headline_cells:
-                got = f"{headline_cells[name]} and {cell}"
-                raise ReportError(
-                    f"expected one use of the name {name}, got {got}; rename one."
-                )
-            headline_cells[name] = cell
-            contents.headlines.append(headline)
+        contents.refuted += _mark_refuted(chapter)
+        _add_headlines(contents, chapter, outline, works)
     return contents
 
 
@@ -212,7 +188,7 @@ def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
         "machine": machine,
         "number": chapter.number,
         "duration": duration,
-        "claims": len(chapter.claims),
+        "claims": chapter.num_claims,
     }
 
 
@@ -223,25 +199,31 @@ def day_of(contents: Contents) -> date:
 
 @contextmanager
 def locate_errors(chapter: str, fragment: Fragment) -> Iterator[None]:
-    """Turn a LabreportError of the block into a ReportError that names the chapter, the
-    position of the cell, and the text.
+    """Have a LabreportError of the block name the chapter, the position of the cell,
+    and the text.
     """
     try:
         yield
     except LabreportError as error:
         start = first_line(fragment.text, 40)
         where = f"{chapter}, cell {fragment.position} ({start})"
-        raise ReportError(f"{where}: {error}") from error
+        raise LabreportError(f"{where}: {error}") from error
 
 
 def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
-    runs = list(messages(notebook, "chapter"))
+    runs = [message for _, message in messages(notebook, "chapter")]
     if [run["name"] for run in runs] != [source.name]:
         got = ", ".join(f"Chapter({run['name']!r})" for run in runs) or "none"
-        wanted = f"Chapter({source.name!r}, profile) once in {source.path.name}"
-        raise ReportError(f"expected {wanted}, got {got}; name it after the file.")
+        raise expected(
+            f"Chapter({source.name!r}, profile) once in {source.path.name}",
+            got,
+            "name it after the file",
+        )
     above = _read_code_above(notebook)
     prose, numbers = _read_prose(source.name, notebook, above)
+    num_claims, refuted = _read_claims(source.name, notebook, prose, above)
+    if runs[0]["profile"] == "smoke":
+        refuted = []
     return ExecutedChapter(
         name=source.name,
         number=source.number,
@@ -249,7 +231,8 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
         prose=prose,
         numbers=numbers,
         run=runs[0],
-        claims=_read_claims(source.name, notebook, prose, above),
+        num_claims=num_claims,
+        refuted=refuted,
         seconds=notebook.metadata.labreport["seconds"],
     )
 
@@ -273,9 +256,8 @@ def _read_code_above(notebook: NotebookNode) -> dict[int, CodeAbove]:
         if cell.cell_type == "code":
             last = CodeAbove(cell.id)
             for _, message in outputs(cell, "values"):
-                last.values.update(message["values"])
-                for verdict in message["claims"]:
-                    last.verdicts[verdict["claim"]] = verdict
+                verdicts = {verdict["claim"]: verdict for verdict in message["claims"]}
+                last = CodeAbove(cell.id, message["values"], verdicts)
         above[position] = last
     return above
 
@@ -298,8 +280,11 @@ def _read_prose(
                 code = above[fragment.position]
                 text = _take_numbers(text, code, beside, numbers)
             elif find_placeholders(text):
-                wanted = "a caption or a cell of a table without placeholders"
-                raise ReportError(f"expected {wanted}, got {text}; use an f-string.")
+                raise expected(
+                    "a caption or a cell of a table without placeholders",
+                    text,
+                    "use an f-string",
+                )
             else:
                 text = write_text(text)
         texts.append(text)
@@ -323,7 +308,7 @@ def _take_numbers(
         missing = {"error": "no value of the cell of code above"}
         value = above.values.get(inner, missing)
         if "error" in value:
-            raise ReportError(
+            raise LabreportError(
                 f"expected a value of {{{{{inner}}}}}, got {value['error']}"
             )
         elsewhere = beside.get((above.cell, inner), "")
@@ -339,39 +324,43 @@ def _read_claims(
     notebook: NotebookNode,
     prose: list[Tree],
     above: Mapping[int, CodeAbove],
-) -> list[CheckedClaim]:
-    """Read the claims of a chapter's prose, with the verdicts of the cells of code
-    above.
+) -> tuple[int, list[Claim]]:
+    """Return how many claims a chapter's prose has, and those that do not hold, by the
+    verdicts of the cells of code above.
     """
-    checked: list[CheckedClaim] = []
+    number = 0
+    refuted: list[Claim] = []
     missing = {"error": "no cell of code above it"}
     for fragment, tree in zip(fragments(notebook), prose, strict=True):
         if fragment.key != "source":
             continue
+        verdicts = above[fragment.position].verdicts
         for claim in claims_of(tree):
-            verdicts = above[fragment.position].verdicts
             verdict = verdicts.get(claim.expression, missing)
-            with locate_errors(chapter, fragment):
-                _require_verdict(claim, verdict)
-            checked.append(CheckedClaim(claim, verdict["holds"]))
-    return checked
+            if "error" in verdict:
+                with locate_errors(chapter, fragment):
+                    raise expected(
+                        f"the claim {claim.expression!r} to be true or false",
+                        verdict["error"],
+                        "correct it or the cell above",
+                    )
+            number += 1
+            if not verdict["holds"]:
+                refuted.append(claim)
+    return number, refuted
 
 
-def _require_verdict(claim: Claim, verdict: Mapping[str, Any]) -> None:
-    if "error" in verdict:
-        wanted = f"the claim {claim.expression!r} to be true or false"
-        remedy = "correct it or the cell above"
-        raise ReportError(f"expected {wanted}, got {verdict['error']}; {remedy}.")
+def _mark_refuted(chapter: ExecutedChapter) -> list[str]:
+    """Turn the comment of each claim that does not hold into a span of the class
+    "refuted", in place.
 
-
-def _describe_refuted(chapter: ExecutedChapter) -> Iterator[str]:
-    """Write a line for each sentence that its claim refutes: its section, how it
-    begins, the claim.
+    Returns a line for each: its section, how its sentence begins, the claim.
     """
+    lines: list[str] = []
     refuted = {id(claim.comment): claim for claim in chapter.refuted}
     title = paths.chapter_words(chapter.number)
     where = title
-    for node in nodes(chapter.prose):
+    for node in list(nodes(chapter.prose)):
         if node["t"] == "Header":
             heading = read_heading(node)
             if "." in heading.number:
@@ -382,39 +371,37 @@ def _describe_refuted(chapter: ExecutedChapter) -> Iterator[str]:
                 claim.sentence, lambda index: chapter.numbers[int(index)].text
             )
             start = shorten(sentence, 70, placeholder="…")
-            yield f"{where}: “{start}” (claim: {claim.expression})"
+            lines.append(f"{where}: “{start}” (claim: {claim.expression})")
+            mark = {"t": "Span", "c": [["", ["refuted"], []], []]}
+            is_block = node["t"] == "RawBlock"
+            node.update({"t": "Para", "c": [mark]} if is_block else mark)
+    return lines
 
 
-def _mark_refuted(chapter: ExecutedChapter) -> None:
-    """Turn the comment of each claim that does not hold into a span of the class
-    "refuted", in place.
-    """
-    for claim in chapter.refuted:
-        mark = {"t": "Span", "c": [["", ["refuted"], []], []]}
-        is_block = claim.comment["t"] == "RawBlock"
-        claim.comment.update({"t": "Para", "c": [mark]} if is_block else mark)
-
-
-def _read_headlines(
-    chapter: ExecutedChapter, outline: Outline, works: set[str]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Read a chapter's headlines, each with the words for its cell.
+def _add_headlines(
+    contents: Contents, chapter: ExecutedChapter, outline: Outline, works: set[str]
+) -> None:
+    """Add a chapter's headlines to the contents.
 
     works: the keys of the bibliography.
     """
     for position, cell in enumerate(chapter.notebook.cells, start=1):
         for _, headline in outputs(cell, "headline"):
-            if headline["work"]:
-                with locate_errors(chapter.name, Fragment(position, cell, "source")):
+            name = headline["name"]
+            with locate_errors(chapter.name, Fragment(position, cell, "source")):
+                if headline["work"]:
                     require_known(headline["work"], None, (), works)
-            origin = {
+                if name in contents.headlines:
+                    first = contents.headlines[name]["chapter"]
+                    got = f"another one in {first}"
+                    raise expected(f"one use of the name {name}", got, "rename one")
+            contents.headlines[name] = {
+                **headline,
                 "chapter": chapter.name,
                 "section": outline.section_above(position),
                 **_origin(chapter),
                 "cell": cell.id,
             }
-            start = first_line(cell.source, 40)
-            yield f"cell {position} of {chapter.name} ({start})", headline | origin
 
 
 def _number_parts(chapter: ExecutedChapter) -> Outline:
@@ -429,22 +416,18 @@ def _number_parts(chapter: ExecutedChapter) -> Outline:
         with locate_errors(chapter.name, fragment):
             outline.number_prose(tree, fragment.position)
             _embed_pictures(tree, cell.get("attachments", {}))
-        if fragment.key == "caption":
-            message = fragment.box
-            kind = FLOATS[message["kind"]]
-            name = message["name"]
-            label, number = outline.number_float(kind, name, fragment.position)
-            message["label"] = label
-            message["number"] = number
-    for complaint in outline.duplicates.values():
-        raise ReportError(f"{chapter.name}: {complaint}")
+            if fragment.key == "caption":
+                message = fragment.box
+                kind = FLOATS[message["kind"]]
+                named = outline.number_float(kind, message["name"], fragment.position)
+                message["label"], message["number"] = named
     return outline
 
 
 def _embed_pictures(tree: Tree, attachments: dict[str, Any]) -> None:
     """Replace the target of each picture by a data: URL, in place.
 
-    attachments: those of the cell. Raises ReportError for a target that is neither
+    attachments: those of the cell. Raises LabreportError for a target that is neither
     attached to it nor a PNG or JPEG of the report.
     """
     for node in nodes(tree):
@@ -459,9 +442,7 @@ def _embed_pictures(tree: Tree, attachments: dict[str, Any]) -> None:
         except (OSError, ValueError) as error:
             wanted = "a PNG or JPEG of the report, named from the notebook's folder, "
             wanted += "or one attached to the cell"
-            raise ReportError(
-                f"expected {wanted}, got {target[0][:60]}; save it there."
-            ) from error
+            raise expected(wanted, target[0][:60], "save it there") from error
         target[0] = f"data:image/{kind};base64,{encoded}"
 
 

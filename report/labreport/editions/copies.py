@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -48,7 +47,7 @@ METADATA = {
 def make_copies(contents: Contents) -> dict[str, NotebookNode]:
     """Make a notebook of each chapter, by file name.
 
-    Raises ReportError for an unknown number, reference or citation.
+    Raises LabreportError for an unknown number, reference or citation.
     """
     copies = {}
     for chapter in contents.chapters:
@@ -129,9 +128,7 @@ def _code_parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[Notebo
     A repository's page unfolds hidden code, so of a hidden cell only what it shows is
     there.
     """
-    floats: list[tuple[NotebookNode, Any]] = []
-    for kind in FLOATS:
-        floats += [pair for pair in outputs(cell, kind) if "label" in pair[1]]
+    floats = [pair for pair in outputs(cell, *FLOATS) if "label" in pair[1]]
     shown = cell.outputs if HIDING.isdisjoint(tags(cell)) else []
     is_hidden = not {"remove-cell", "remove-input"}.isdisjoint(tags(cell))
     link_to_code = ""

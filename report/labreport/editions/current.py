@@ -2,8 +2,7 @@
 written again.
 
 It is up to date if no chapter is stale, and if a digest of its sources and of its own
-files is still the one that was saved beside it. Saved with the digest are the sentences
-of the edition that its run contradicts.
+files is still the one that was saved beside it.
 """
 
 import hashlib
@@ -11,7 +10,6 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypedDict
 from urllib.parse import unquote
 
 from labreport import environment, paths
@@ -20,58 +18,43 @@ from labreport.editions.staleness import (
     executed_path,
     find_named,
     hash_file,
-    is_stale,
 )
 
 # The files of each edition below the folder of the build, in the order of writing: the
 # PDF last, so that all else is there without TeX.
 EDITIONS = {
-    "html": ("html/*.html",),
-    "notebooks": ("notebooks/*.ipynb",),
-    "pdf": ("report.pdf", "results.json", "environment.txt"),
+    "html": ("results.json", "html/*.html"),
+    "notebooks": ("results.json", "notebooks/*.ipynb"),
+    "pdf": ("results.json", "report.pdf", "environment.txt"),
 }
-
-
-class State(TypedDict):
-    """The digest and the sentences that are saved beside an edition."""
-
-    digest: str
-    refuted: list[str]
 
 
 def find_outdated(
     editions: Iterable[str], profile: str, say: Callable[[str], None]
 ) -> list[str]:
-    """Return the editions of which a chapter is stale, or of which a source or a file
-    changed.
+    """Return the editions of which a source or a file changed, if no chapter is
+    stale.
     """
-    if any(is_stale(source, profile) for source in find_sources()):
-        return list(editions)
     inputs = digest_inputs(profile)
     outdated = []
     for edition in editions:
-        if _read_state(edition)["digest"] == _digest_edition(edition, inputs):
+        saved = _digest_file(edition)
+        digest = _digest_edition(edition, inputs)
+        if saved.is_file() and saved.read_text() == digest:
             say(f"{edition}: up to date")
         else:
             outdated.append(edition)
     return outdated
 
 
-def save_state(edition: str, inputs: str, refuted: list[str]) -> None:
-    """Save that an edition was just written from these inputs (see `digest_inputs`),
-    and its refuted sentences.
-    """
-    state = State(digest=_digest_edition(edition, inputs), refuted=refuted)
-    content = json.dumps(state, indent=1, ensure_ascii=False)
-    paths.write_atomically(_state_file(edition), content.encode())
+def save_digest(edition: str, inputs: str) -> None:
+    """Save that an edition was just written from these inputs (see `digest_inputs`)."""
+    digest = _digest_edition(edition, inputs)
+    paths.write_atomically(_digest_file(edition), digest.encode())
 
 
-def read_refuted(editions: Iterable[str]) -> list[str]:
-    """Return a line for each sentence of these editions that their run contradicts."""
-    lines: dict[str, None] = {}  # in order, each once
-    for edition in editions:
-        lines |= dict.fromkeys(_read_state(edition)["refuted"])
-    return list(lines)
+def _digest_file(edition: str) -> Path:
+    return paths.build() / f"{edition}.sha256"
 
 
 def digest_inputs(profile: str) -> str:
@@ -115,15 +98,3 @@ def _digest(files: Iterable[Path], start: str) -> str:
         if path.is_file() and "__pycache__" not in path.parts:
             digest.update(f"{path}{hash_file(path)}".encode())
     return digest.hexdigest()
-
-
-def _read_state(edition: str) -> State:
-    """Read what `save_state` saved; an empty state if nothing was."""
-    try:
-        return json.loads(_state_file(edition).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return State(digest="", refuted=[])
-
-
-def _state_file(edition: str) -> Path:
-    return paths.build() / f"{edition}.json"

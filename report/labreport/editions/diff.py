@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from labreport import LabreportError
+from labreport import expected
 
 # By chapter, cell and expression, or by headline: "text" and "value".
 Results = dict[str, dict[str, Any]]
@@ -25,9 +25,10 @@ def read_results(path: Path) -> Results:
                 where = f"{chapter}, {number['cell']}, {number['expression']}"
                 results[where] = number
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise LabreportError(
-            f"expected the results.json of a build in {path}, got "
-            f"{type(error).__name__}; name another file."
+        raise expected(
+            f"the results.json of a build in {path}",
+            type(error).__name__,
+            "name another file",
         ) from error
     return results
 

@@ -20,8 +20,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 from tqdm import tqdm
 
-from labreport import environment, paths
-from labreport.editions import ReportError
+from labreport import environment, expected, paths
 from labreport.editions.sources import Source, code_cells, read_notebook, tags
 from labreport.editions.staleness import executed_path, fingerprint
 from labreport.notebook.syntax import first_line
@@ -88,8 +87,8 @@ def execute(source: Source, profile: str, row: int = 0) -> float:
     copy say what it was made from ("inputs", see `fingerprint`) and how long it took
     ("seconds"). row: that of the progress bar, from 0 at the top.
 
-    Raises ReportError, which names the cell that failed. What ran is then saved beside
-    the executed copy, as `<name>.failed.ipynb`.
+    Raises LabreportError, which names the cell that failed. What ran is then saved
+    beside the executed copy, as `<name>.failed.ipynb`.
     """
     executed_file = executed_path(source, profile)
     failed_file = executed_file.with_suffix(".failed.ipynb")
@@ -103,9 +102,10 @@ def execute(source: Source, profile: str, row: int = 0) -> float:
         failure = loop.run_until_complete(_run_cells(executed, source.name, row))
     if failure:
         _write(failed_file, executed)
-        raise ReportError(
-            f"expected {source.path.name} to run, got {failure}; correct it, what ran "
-            f"is in {failed_file}."
+        raise expected(
+            f"{source.path.name} to run",
+            failure,
+            f"correct it, what ran is in {failed_file}",
         )
     seconds = time.monotonic() - begun
     # Files that the run itself wrote or fetched count as they are now, all others as

@@ -66,10 +66,9 @@ class Page:
         """
         covers = [cell for cell in self.notebook.cells if "cover" in tags(cell)]
         for cell in covers + self.notebook.cells:
-            for kind in ("figure", "animation"):
-                for output, message in outputs(cell, kind):
-                    if "label" in message:
-                        return output, message
+            for output, message in outputs(cell, "figure", "animation"):
+                if "label" in message:
+                    return output, message
         return None
 
     @property
@@ -123,7 +122,7 @@ def _fold_code(cell: NotebookNode) -> None:
 def make_pages(contents: Contents, profile: str) -> dict[str, str]:
     """Write index.html and a page for each chapter, by file name.
 
-    Raises ReportError for an unknown number, reference or citation.
+    Raises LabreportError for an unknown number, reference or citation.
     """
     pages = [read_page(chapter, contents) for chapter in contents.chapters]
     exporter = TemplateExporter(
@@ -146,7 +145,7 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
         chapters=[colophon(chapter) for chapter in contents.chapters],
         profile=profile,
         day=day_of(contents),
-        headlines=contents.headlines,
+        headlines=list(contents.headlines.values()),
         refuted=contents.refuted,
         cited=cited,
         bibliography=bibliography,
@@ -172,7 +171,8 @@ def _cite(contents: Contents) -> tuple[dict[str, str], str]:
     """Return the citation of each work that a headline names, and the bibliography to
     which they link.
     """
-    works = sorted({headline["work"] for headline in contents.headlines} - {None})
+    headlines = contents.headlines.values()
+    works = sorted({headline["work"] for headline in headlines} - {None})
     citations = parse([f"[@{work}]" for work in works])
     texts = write(citations, "html", _options())
     bibliography = texts.pop()

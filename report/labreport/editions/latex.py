@@ -27,9 +27,9 @@ from pygments.lexers import PythonLexer, TextLexer
 from pygments.style import Style
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
 
-from labreport import paths
-from labreport.editions import TEMPLATES, ReportError
-from labreport.editions.contents import FLOATS, Contents, colophon, day_of, messages
+from labreport import LabreportError, expected, paths
+from labreport.editions import TEMPLATES
+from labreport.editions.contents import Contents, colophon, day_of, messages
 from labreport.editions.prose import REFUTED, Edition, raw, select_shown, write_prose
 from labreport.editions.sources import read_title_page
 from labreport.notebook.chapter import MIME
@@ -103,8 +103,8 @@ FILTERS = {
 def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, bytes]]:
     """Write the report's LaTeX, with all chapters in its template.
 
-    Returns it, and the figures that it includes by file name. Raises ReportError for an
-    unknown number, reference or citation.
+    Returns it, and the figures that it includes by file name. Raises LabreportError for
+    an unknown number, reference or citation.
     """
     exporter = LatexExporter(
         template_file=str(TEMPLATES / "chapter.tex.j2"),
@@ -128,11 +128,11 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
     latex = environment.get_template("report.tex.j2").render(
         report=read_title_page(),
         bodies=bodies,
-        headlines=contents.headlines,
+        headlines=list(contents.headlines.values()),
         cited=any(r"\cite" in body for body in bodies),
         chapters=[colophon(chapter) for chapter in contents.chapters],
         figures=Path(os.path.relpath(paths.figures(), tex_folder(profile))).as_posix(),
-        claims=sum(len(chapter.claims) for chapter in contents.chapters),
+        claims=sum(chapter.num_claims for chapter in contents.chapters),
         refuted=contents.refuted,
         highlighting=LISTING.get_style_defs(),
         profile=profile,
@@ -151,11 +151,9 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
 def _read_figures(notebook: NotebookNode, chapter: str) -> dict[str, bytes]:
     """Return the PDFs of a chapter's figures, by the file names in its TeX."""
     figures: dict[str, bytes] = {}
-    for kind in FLOATS:
-        for message in messages(notebook, kind):
-            if "pdf" in message:
-                name = f"{chapter}-{message['name']}.pdf"
-                figures[name] = base64.b64decode(message["pdf"])
+    for _, message in messages(notebook, "figure", "animation"):
+        name = f"{chapter}-{message['name']}.pdf"
+        figures[name] = base64.b64decode(message["pdf"])
     return figures
 
 
@@ -167,8 +165,8 @@ def tex_folder(profile: str) -> Path:
 def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
     """Typeset the PDF by latexmk in `folder`, which keeps what the next build can use.
 
-    If `figures` contains fonts.tex, LuaLaTeX does it. Raises ReportError, which quotes
-    TeX's first error; the log stays in the folder.
+    If `figures` contains fonts.tex, LuaLaTeX does it. Raises LabreportError, which
+    quotes TeX's first error; the log stays in the folder.
     """
     _lay_out(latex, figures, folder)
     engine = "-lualatex" if "fonts.tex" in figures else "-pdf"
@@ -179,29 +177,34 @@ def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
             command, cwd=folder, capture_output=True, text=True, errors="replace"
         )
     except FileNotFoundError as error:
-        remedy = "apt-get install latexmk texlive-latex-extra texlive-fonts-recommended"
-        got = f"no such program; install TeX Live (Debian: {remedy})"
-        raise ReportError(f"expected latexmk, got {got}.") from error
+        raise expected(
+            "latexmk",
+            "no such program",
+            (
+                "install TeX Live (Debian: apt-get install latexmk "
+                "texlive-latex-extra texlive-fonts-recommended)"
+            ),
+        ) from error
     if run.returncode:
         for leftover in folder.glob("report.*"):
             if leftover.suffix not in (".tex", ".log", ".blg"):
                 leftover.unlink()
-        raise ReportError(
+        raise LabreportError(
             f"expected TeX to typeset the report, got {_first_error(folder)}"
         )
     return folder / "report.pdf"
 
 
-def choose_fonts(latex: str, unknown: str, contents: Contents) -> str:
+def choose_fonts(latex: str, unknown: str) -> str:
     """Write TeX that gives LuaLaTeX fonts for all characters of the document.
 
     These are DejaVu, which Matplotlib contains, and behind it fonts of the machine.
-    unknown: a character that pdfTeX lacks. Raises ReportError, which names the cell,
-    for a character that no font here can print.
+    unknown: a character that pdfTeX lacks. Raises LabreportError for a character that
+    no font here can print.
     """
     program = subprocess.run(["kpsewhich", "luaotfload.sty"], capture_output=True)
     if not program.stdout:
-        raise _not_printable(unknown, "no LuaLaTeX", "texlive-luatex", contents)
+        raise _not_printable(unknown, "no LuaLaTeX", "texlive-luatex")
     folder = Path(mpl.get_data_path(), "fonts", "ttf").as_posix()
     dejavu = [f"{folder}/DejaVuSerif.ttf", f"{folder}/DejaVuSans.ttf"]
     missing = _characters_of_text(latex)
@@ -216,20 +219,17 @@ def choose_fonts(latex: str, unknown: str, contents: Contents) -> str:
     if missing:
         got = "no font that has it, from left to right"
         packages = "fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji"
-        raise _not_printable(min(missing), got, packages, contents)
+        raise _not_printable(min(missing), got, packages)
     template = (TEMPLATES / "fonts.tex").read_text(encoding="utf-8")
     return template.replace("FOLDER", f"{folder}/").replace("OTHERS", ", ".join(fonts))
 
 
-def _not_printable(
-    sign: str, got: str, packages: str, contents: Contents
-) -> ReportError:
-    """Return the error for a character that cannot be printed; it names the cell."""
-    where = _find(sign, contents)
-    wanted = f"what prints {sign} (U+{ord(sign):04X}) in a PDF"
-    install = f"install it (Debian: apt-get install {packages})"
-    return ReportError(
-        f"{where}: expected {wanted}, got {got}; {install}, or write another sign."
+def _not_printable(sign: str, got: str, packages: str) -> LabreportError:
+    """Return the error for a character that cannot be printed."""
+    return expected(
+        f"what prints {sign} (U+{ord(sign):04X}) in a PDF",
+        got,
+        f"install it (Debian: apt-get install {packages}), or write another sign",
     )
 
 
@@ -253,15 +253,6 @@ def _characters_of_font(path: str) -> set[str]:
         return set()
     characters = set(map(chr, codes))
     return {c for c in characters if unicodedata.bidirectional(c) not in ("R", "AL")}
-
-
-def _find(sign: str, contents: Contents) -> str:
-    """Return the first cell that contains a sign."""
-    for chapter in contents.chapters:
-        for position, cell in enumerate(chapter.notebook.cells, start=1):
-            if sign in str(cell):
-                return f"{chapter.name}, cell {position}"
-    return "report.toml or references.bib"
 
 
 def _lay_out(latex: str, figures: Mapping[str, bytes], folder: Path) -> None:

@@ -129,7 +129,7 @@ class ProseFilter:
         (label, classes, attributes), content = node["c"]
         if "equation" in classes:
             tex = content[0]["c"][1]
-            number = dict(attributes).get("number", "")
+            number = dict(attributes)["number"]
             return self.edition.equation(tex, label, number)
         if "refuted" in classes:
             return self.edition.refuted
@@ -236,7 +236,7 @@ def write_prose(
     """Write all Markdown of a chapter as the edition has it, in one run of pandoc.
 
     Returns a copy of the notebook with these texts, its headings, and the works cited.
-    Raises ReportError, which names the text, where one cannot be written.
+    Raises LabreportError, which names the text, where one cannot be written.
     """
     notebook = deepcopy(chapter.notebook)
     prose_filter = ProseFilter(edition, contents, chapter, read_citation_keys())

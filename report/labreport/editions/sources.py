@@ -12,8 +12,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from labreport import paths
-from labreport.editions import TEMPLATES, ReportError
+from labreport import expected, paths
+from labreport.editions import TEMPLATES
 from labreport.notebook.references import read_keys
 from labreport.notebook.syntax import first_line
 
@@ -31,7 +31,7 @@ class Source:
         return self.path.stem
 
     def read(self) -> NotebookNode:
-        """Read the notebook. Raises ReportError if it is not valid."""
+        """Read the notebook. Raises LabreportError if it is not valid."""
         return read_notebook(self.path)
 
 
@@ -62,8 +62,8 @@ class TitlePage:
 def read_title_page() -> TitlePage:
     """Read report/report.toml.
 
-    Raises ReportError if it is missing, has no title or no authors, or has a key or a
-    value that is not known.
+    Raises LabreportError if it is missing, has no title or no authors, or has a key or
+    a value that is not known.
     """
     path = paths.project() / paths.MARK
     optional = ", ".join(list(TitlePage.__dataclass_fields__)[2:])
@@ -78,9 +78,10 @@ def read_title_page() -> TitlePage:
             raise ValueError(", ".join(wrong))
         return TitlePage(**entries)
     except (OSError, ValueError) as error:
-        raise ReportError(
-            f'expected title = "..." and authors = ["..."], and maybe {optional}, in '
-            f"{path}, got {first_line(str(error), 120)}; correct it."
+        raise expected(
+            f'title = "..." and authors = ["..."], and maybe {optional}, in {path}',
+            first_line(str(error), 120),
+            "correct it",
         ) from error
 
 
@@ -102,7 +103,7 @@ def _is_text(value: Any) -> bool:
 def find_sources() -> list[Source]:
     """Find all notebooks of the folder, by number.
 
-    Raises ReportError if there are none, or if two share a number or a page.
+    Raises LabreportError if there are none, or if two share a number or a page.
     """
     folder = paths.notebooks()
     sources = [
@@ -110,18 +111,20 @@ def find_sources() -> list[Source]:
         for name, number in paths.chapters().items()
     ]
     if not sources:
-        raise ReportError(
-            f"expected notebooks such as 1_first_chapter.ipynb, got none in {folder}; "
-            "write one there, or name another report in LABREPORT_HOME."
+        raise expected(
+            "notebooks such as 1_first_chapter.ipynb",
+            f"none in {folder}",
+            "write one there, or name another report in LABREPORT_HOME",
         )
     owners = {"index.html": "the page of contents"}
     for source in sources:
         for key in (source.number, page_file(source.name)):
             owner = owners.setdefault(key, source.name)
             if owner != source.name:
-                raise ReportError(
-                    f"expected one notebook a chapter, got {owner} and {source.name}; "
-                    "rename one of them."
+                raise expected(
+                    "one notebook a chapter",
+                    f"{owner} and {source.name}",
+                    "rename one of them",
                 )
     return sources
 
@@ -136,7 +139,7 @@ def page_file(name: str) -> str:
 def select_sources(chapters: Iterable[str]) -> list[Source]:
     """Return the chapters of these numbers or names, by default all.
 
-    Raises ReportError, which lists the valid ones, for any other.
+    Raises LabreportError, which lists the valid ones, for any other.
     """
     sources = find_sources()
     by_name = {}
@@ -146,11 +149,8 @@ def select_sources(chapters: Iterable[str]) -> list[Source]:
     selected = []
     for chapter in chapters:
         if chapter not in by_name:
-            valid = ", ".join(f"{source.number} ({source.name})" for source in sources)
-            raise ReportError(
-                f"expected a chapter among {valid}, got {chapter!r}; choose one of "
-                "them."
-            )
+            known = ", ".join(f"{source.number} ({source.name})" for source in sources)
+            raise expected(f"a chapter among {known}", repr(chapter), "choose one")
         selected.append(by_name[chapter])
     return selected or sources
 
@@ -165,7 +165,7 @@ def _name_cells(notebook: NotebookNode) -> None:
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """Read the notebook in that file. Raises ReportError if it is not valid."""
+    """Read the notebook in that file. Raises LabreportError if it is not valid."""
     try:
         # nbformat.reads would only log what is invalid.
         content = nbformat.reader.reads(path.read_text(encoding="utf-8"))
@@ -180,8 +180,8 @@ def read_notebook(path: Path) -> NotebookNode:
         nbformat.ValidationError,
     ) as error:
         got = first_line(str(error))
-        raise ReportError(
-            f"expected a notebook in {path}, got {got}; restore it, or move it away."
+        raise expected(
+            f"a notebook in {path}", got, "restore it, or move it away"
         ) from error
     return notebook
 
@@ -206,31 +206,17 @@ def write_report(folder: Path, title: str, authors: list[str]) -> list[Path]:
     """Write a new report: the first chapter, its bibliography, and report.toml with
     title and authors.
 
-    Returns the files. The folder may have others. Raises ReportError if one of these
+    Returns the files. The folder may have others. Raises LabreportError if one of these
     exists already: nothing is replaced.
     """
     template = TEMPLATES / "new"
-    files = {}
+    files: dict[str, bytes] = {}
     for path in template.rglob("*"):
         if path.is_file():
-            files[path.relative_to(template)] = path.read_bytes()
+            files[path.relative_to(template).as_posix()] = path.read_bytes()
     # A string of JSON is one of TOML.
     written_title = json.dumps(title, ensure_ascii=False)
     written_authors = json.dumps(authors, ensure_ascii=False)
     front = f"title = {written_title}\nauthors = {written_authors}\n"
-    files[paths.MARK] = front.encode()
-    for name in sorted(files):
-        if (folder / name).exists():
-            raise ReportError(
-                f"expected a folder for a new report, got one with {folder / name}; "
-                "name another."
-            )
-    try:
-        return [
-            paths.write_atomically(folder / name, files[name]) for name in sorted(files)
-        ]
-    except OSError as error:
-        raise ReportError(
-            f"expected a folder to write into, got {folder} ({error.strerror}); name "
-            "another."
-        ) from error
+    files[paths.MARK.as_posix()] = front.encode()
+    return paths.write_new(folder, files)

@@ -14,14 +14,20 @@ from nbformat import NotebookNode
 from labreport import environment, paths
 from labreport.editions.sources import Source, code_cells, read_notebook
 from labreport.imports import digest_code, find_imported
-from labreport.notebook.expressions import find_claims, find_placeholders
-from labreport.notebook.outline import walk_code
+from labreport.notebook.claims import find_claims
+from labreport.notebook.code import walk_code
+from labreport.notebook.expressions import find_placeholders
 from labreport.profiles import get_profile
 
 
 def executed_path(source: Source, profile: str) -> Path:
     """Return the file of the executed copy of a notebook."""
     return paths.build() / profile / f"{source.name}.ipynb"
+
+
+def find_stale(sources: Iterable[Source], profile: str) -> list[Source]:
+    """Return those of the notebooks that have to run again."""
+    return [source for source in sources if is_stale(source, profile)]
 
 
 def is_stale(source: Source, profile: str) -> bool:

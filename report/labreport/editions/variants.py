@@ -18,9 +18,8 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from labreport import check_name, environment, paths
-from labreport.editions import ReportError
-from labreport.editions.contents import outputs
+from labreport import LabreportError, check_name, environment, expected, paths
+from labreport.editions.contents import messages
 from labreport.editions.execute import read_seconds
 from labreport.editions.sources import read_notebook
 
@@ -37,116 +36,71 @@ BORROWED = (
 @dataclass(frozen=True)
 class Variant:
     """The conditions under which the chapters run: a seed, variables of its own, and
-    variables of the caller.
+    variables of the caller that it keeps.
+    """
+
+    seed: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    keep: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The content of report/variants.toml.
 
     unset: variables of the caller that change numbers; a variant has them only if it
     keeps them. store: the variable that says where a run keeps what it fetches, which
     is one folder for all variants that keep the same variables.
     """
 
-    name: str
+    profile: str
+    chapters: list[str]
+    variants: dict[str, Variant]
     unset: Sequence[str] = ()
     store: str = ""
-    seed: int = 0
-    environment: Mapping[str, str] = field(default_factory=dict)
-    keep: Sequence[str] = ()
 
-    @property
-    def home(self) -> Path:
-        """Return the variant's folder."""
-        folder = self.name.replace(" ", "-").replace(",", "")
+    def home(self, name: str) -> Path:
+        """Return the folder of the variant of that name."""
+        folder = name.replace(" ", "-").replace(",", "")
         return paths.report() / "build" / "variants" / folder
 
-    def variables(self) -> dict[str, str]:
-        """Return the environment of its run.
+    def variables(self, name: str) -> dict[str, str]:
+        """Return the environment in which the variant of that name runs.
 
-        Raises ReportError if the caller lacks a variable that the variant keeps.
+        Raises LabreportError if the caller lacks a variable that the variant keeps.
         """
+        variant = self.variants[name]
+        home = self.home(name)
         variables = dict(os.environ)
-        for name in (*self.unset, "LABREPORT_THREADS"):
-            variables.pop(name, None)
-        for name in self.keep:
-            value = os.environ.get(name)
-            if not value:
-                raise ReportError(
-                    f"expected {name} for the variant {self.name!r}, got none; set it."
-                )
-            variables[name] = os.path.abspath(value)
-        variables.update(self.environment)
-        variables["LABREPORT_HOME"] = str(self.home)
-        variables["LABREPORT_SEED"] = str(self.seed)
+        for unset in (*self.unset, "LABREPORT_THREADS"):
+            variables.pop(unset, None)
+        for kept in variant.keep:
+            if not os.environ.get(kept):
+                raise expected(f"{kept} for the variant {name!r}", "none", "set it")
+            variables[kept] = os.path.abspath(os.environ[kept])
+        variables.update(variant.environment)
+        variables["LABREPORT_HOME"] = str(home)
+        variables["LABREPORT_SEED"] = str(variant.seed)
         if self.store:
-            folder = "-".join(["fetched", *self.keep])
-            variables[self.store] = str(self.home.parent / folder)
+            folder = "-".join(["fetched", *variant.keep])
+            variables[self.store] = str(home.parent / folder)
         return variables
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The content of report/variants.toml."""
-
-    profile: str
-    chapters: list[str]
-    variants: list[Variant]
-
-
-@dataclass
-class Spread:
-    """What a chapter says in all variants.
-
-    For a cell and an expression these are the values of a number, and for a claim the
-    variants in which it fails.
-    """
-
-    values: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    claims: dict[str, list[str]] = field(default_factory=dict)
-
-    def add(self, variant: str, notebook: NotebookNode) -> None:
-        """Add what the chapter's executed copy in a variant says."""
-        for cell in notebook.cells:
-            for _, message in outputs(cell, "values"):
-                for expression, value in message["values"].items():
-                    key = f"{cell.id} {expression}"
-                    self.values.setdefault(key, []).append(value)
-                for claim in message["claims"]:
-                    failing = self.claims.setdefault(f"{cell.id} {claim['claim']}", [])
-                    if not claim.get("holds"):
-                        failing.append(variant)
-
-    def summary(self) -> dict[str, Any]:
-        """Return how many numbers and claims there are, and which of them differ."""
-        moving = {}
-        for key, values in self.values.items():
-            ordered = sorted(values, key=_as_number)
-            least = ordered[0].get("text", "–")
-            greatest = ordered[-1].get("text", "–")
-            if least != greatest:
-                runs = len(values)
-                moving[key] = {"least": least, "greatest": greatest, "runs": runs}
-        return {
-            "numbers": len(self.values),
-            "moving": moving,
-            "claims": len(self.claims),
-            "failing": {key: names for key, names in self.claims.items() if names},
-        }
-
-
 def read_plan() -> Plan:
-    """Read report/variants.toml. Raises ReportError if it is not valid."""
+    """Read report/variants.toml. Raises LabreportError if it is not valid."""
     path = paths.report() / "variants.toml"
     try:
         tables = paths.read_toml(path)
-        unset = tables.get("unset", [])
-        store = tables.get("store", "")
-        variants = [
-            Variant(name, unset, store, **settings)
-            for name, settings in tables["variants"].items()
-        ]
-        return Plan(tables["profile"], tables["chapters"], variants)
+        variants = {}
+        for name, settings in tables["variants"].items():
+            variants[name] = Variant(**settings)
+        return Plan(**{**tables, "variants": variants})
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ReportError(
-            "expected profile, chapters and a table of variants in "
-            f"{path}, got {error!r}; correct it."
+        raise expected(
+            f"profile, chapters and a table of variants in {path}",
+            repr(error),
+            "correct it",
         ) from error
 
 
@@ -155,62 +109,91 @@ def run_variants(names: list[str], say: Callable[[str], None]) -> Path:
     all that have run.
     """
     plan = read_plan()
-    by_name = {variant.name: variant for variant in plan.variants}
     for name in names:
-        check_name("a variant", name, by_name, ReportError)
-    chosen = [by_name[name] for name in names] or plan.variants
+        check_name("a variant", name, plan.variants)
+    chosen = names or list(plan.variants)
     chapters = len(plan.chapters)
     say(f"Variants to run ({plan.profile}): {len(chosen)}, of {chapters} chapters each")
-    for variant in chosen:
-        _run(variant, plan, say)
+    for name in chosen:
+        begun = time.monotonic()
+        _run(name, plan)
+        say(f"{name}: {time.monotonic() - begun:.0f} s")
     seconds: dict[str, dict[str, int]] = {}
-    spreads: dict[str, Spread] = {}
-    for variant in plan.variants:
-        for path in _find_executed(variant, plan.profile):
-            chapter = path.stem
+    executed: dict[str, dict[str, NotebookNode]] = {}
+    for name in plan.variants:
+        for path in _find_executed(name, plan):
             notebook = read_notebook(path)
-            seconds.setdefault(variant.name, {})[chapter] = round(
-                read_seconds(notebook)
-            )
-            spreads.setdefault(chapter, Spread()).add(variant.name, notebook)
+            executed.setdefault(path.stem, {})[name] = notebook
+            took = round(read_seconds(notebook))
+            seconds.setdefault(name, {})[path.stem] = took
     results = {
         "made": environment.describe(),
         "profile": plan.profile,
         "variants": seconds,
-        "chapters": {name: spreads[name].summary() for name in sorted(spreads)},
+        "chapters": {name: summarize(executed[name]) for name in sorted(executed)},
     }
     content = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
     return paths.write_atomically(paths.results() / "variants.json", content.encode())
 
 
-def _run(variant: Variant, plan: Plan, say: Callable[[str], None]) -> None:
+def _run(name: str, plan: Plan) -> None:
     """Run those of the plan's chapters that are not up to date in a variant."""
-    for name in BORROWED:
-        link = variant.home / name
-        target = paths.project() / name
+    for borrowed in BORROWED:
+        link = plan.home(name) / borrowed
+        target = paths.project() / borrowed
         if target.exists() and not link.is_symlink():
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(target.resolve())
-    begun = time.monotonic()
     command = [sys.executable, "-m", "labreport.cli", "run", *plan.chapters]
     command += ["--profile", plan.profile, "--stale"]
-    run = subprocess.run(
-        command, env=variant.variables(), capture_output=True, text=True
-    )
+    env = plan.variables(name)
+    run = subprocess.run(command, env=env, capture_output=True, text=True)
     if run.returncode:
-        error = run.stderr.strip()
-        raise ReportError(f"expected the variant {variant.name!r} to run, got {error}")
-    say(f"{variant.name}: {time.monotonic() - begun:.0f} s")
+        got = run.stderr.strip()
+        raise LabreportError(f"expected the variant {name!r} to run, got {got}")
 
 
-def _find_executed(variant: Variant, profile: str) -> list[Path]:
+def _find_executed(name: str, plan: Plan) -> list[Path]:
     """Find the executed copies of the chapters that have run in a variant."""
-    folder = variant.home / "report" / "build"
-    if variant.seed:
-        folder = folder / f"seed-{variant.seed}"
-    copies = sorted((folder / profile).glob("[!.]*.ipynb"))
+    seed = plan.variants[name].seed
+    folder = plan.home(name) / "report" / "build"
+    if seed:
+        folder = folder / f"seed-{seed}"
+    copies = sorted((folder / plan.profile).glob("[!.]*.ipynb"))
     # A run that failed leaves a file with two suffixes.
     return [path for path in copies if "." not in path.stem]
+
+
+def summarize(executed: Mapping[str, NotebookNode]) -> dict[str, Any]:
+    """Return how many numbers and claims a chapter has, which numbers differ between
+    its executed copies, and where each claim fails.
+
+    executed: a copy for each variant.
+    """
+    numbers: dict[str, list[dict[str, Any]]] = {}
+    claims: dict[str, list[str]] = {}
+    for variant, notebook in executed.items():
+        for cell, message in messages(notebook, "values"):
+            for expression, value in message["values"].items():
+                numbers.setdefault(f"{cell.id} {expression}", []).append(value)
+            for claim in message["claims"]:
+                failing = claims.setdefault(f"{cell.id} {claim['claim']}", [])
+                if not claim.get("holds"):
+                    failing.append(variant)
+    moving = {}
+    for key, values in numbers.items():
+        values.sort(key=_as_number)
+        least = values[0].get("text", "–")
+        greatest = values[-1].get("text", "–")
+        if least != greatest:
+            runs = len(values)
+            moving[key] = {"least": least, "greatest": greatest, "runs": runs}
+    return {
+        "numbers": len(numbers),
+        "moving": moving,
+        "claims": len(claims),
+        "failing": {key: variants for key, variants in claims.items() if variants},
+    }
 
 
 def _as_number(value: Mapping[str, Any]) -> tuple[float, str]:

@@ -15,23 +15,23 @@ def read_beside(chapter: str) -> dict[tuple[str, str], str]:
     empty without them.
     """
     beside: dict[tuple[str, str], str] = {}
-    for number in _read(paths.report() / "results.json", chapter, "numbers", []):
+    published = _read_chapter(paths.report() / "results.json", chapter)
+    for number in published.get("numbers", []):
         key = (number["cell"], number["expression"])
         beside[key] = f"published {number['text']}"
-    variants = _read(paths.results() / "variants.json", chapter, "moving", {})
-    for key, moving in variants.items():
-        cell, _, expression = key.partition(" ")
-        text = f"in {moving['runs']} runs {moving['least']} to {moving['greatest']}"
+    variants = _read_chapter(paths.results() / "variants.json", chapter)
+    for where, moving in variants.get("moving", {}).items():
+        cell, _, expression = where.partition(" ")
+        text = "in {runs} runs {least} to {greatest}".format(**moving)
         if (cell, expression) in beside:
             text = f"{beside[cell, expression]}; {text}"
         beside[cell, expression] = text
     return beside
 
 
-def _read(path: Path, chapter: str, part: str, absent: Any) -> Any:
-    """Read a part of what a file says about a chapter."""
+def _read_chapter(path: Path, chapter: str) -> dict[str, Any]:
+    """Read what a file says about a chapter; empty without the file."""
     try:
-        chapters = json.loads(path.read_text(encoding="utf-8"))["chapters"]
+        return json.loads(path.read_text(encoding="utf-8"))["chapters"][chapter]
     except (OSError, ValueError, KeyError):
-        return absent
-    return chapters.get(chapter, {}).get(part, absent)
+        return {}

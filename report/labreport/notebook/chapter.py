@@ -33,7 +33,7 @@ from IPython import get_ipython
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from labreport import environment, paths
+from labreport import environment, expected, paths
 from labreport.notebook import players
 from labreport.notebook.expressions import as_scalar, write_value
 from labreport.notebook.live import LiveProse, make_script
@@ -214,12 +214,12 @@ class Chapter:
         interval. what: what was measured, in plain words. form: Python's format of this
         number and of those beside it, by default a share in per cent. practical: the
         same under other settings, in a column that report.toml names. published: what
-        `work`, a key of report/references.bib, reports. Raises ValueError for published
-        without work, and for a value that is not a finite number.
+        `work`, a key of report/references.bib, reports. Raises LabreportError for
+        published without work, and for a value that is not a finite number.
         """
         if published is not None and not work:
-            raise ValueError(
-                f"expected the work where {name} is published, got none; pass its key."
+            raise expected(
+                f"the work where {name} is published", "none", "pass its key"
             )
         text = write_value(value, form, name)
         mean = value if hasattr(value, "item") else getattr(value, "mean", value)
@@ -250,15 +250,13 @@ def _show(
 
 def _require_name_and_caption(name: str, caption: str) -> None:
     if not re.fullmatch(NAME, name):
-        remedy = "use letters and hyphens"
-        raise ValueError(
-            f"expected a name like 'saliency-cat', got {name!r}; {remedy}."
+        raise expected(
+            "a name like 'saliency-cat'", repr(name), "use letters and hyphens"
         )
     if not caption.strip() or "\n\n" in caption:
         got = "several" if caption.strip() else "none"
-        remedy = "say what one sees"
-        raise ValueError(
-            f"expected a caption of one paragraph, got {got} ({name}); {remedy}."
+        raise expected(
+            "a caption of one paragraph", f"{got} ({name})", "say what one sees"
         )
 
 

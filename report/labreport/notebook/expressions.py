@@ -1,6 +1,4 @@
-"""Find, evaluate and write the placeholders of prose, {{expression:format}}, and its
-claims, <!-- holds: expression -->.
-"""
+"""Find, evaluate and write the placeholders of prose, {{expression:format}}."""
 
 import ast
 import math
@@ -9,19 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from labreport import LabreportError
+from labreport import LabreportError, expected
 
 Scalar = int | float | str | bool
 # What a kernel says of a placeholder, "text" and "value", or "error"; and of a claim,
 # "claim" and "holds", or "claim" and "error".
 Evaluated = dict[str, Any]
 
-# A placeholder or a comment that code shows is none.
-_CODE = r"(?s)(?P<fence>`+)(?!`).+?(?<!`)(?P=fence)(?!`)"
-_PLACEHOLDER = re.compile(_CODE + r"|\{\{(?P<inner>[^{}]+)\}\}")
-# A comment ends with the text where nothing closes it.
-_COMMENT = re.compile(_CODE + r"|<!--(?P<remark>.*?)(?P<end>-->|\Z)")
-_CLAIM = re.compile(r"\s*holds:\s*(\S.*)", re.DOTALL)
+# What code shows is neither a placeholder nor a comment.
+CODE = r"(?s)(?P<fence>`+)(?!`).+?(?<!`)(?P=fence)(?!`)"
+_PLACEHOLDER = re.compile(CODE + r"|\{\{(?P<inner>[^{}]+)\}\}")
 _ALLOWED = ast.Expression | ast.Name | ast.Attribute | ast.Subscript | ast.Constant
 _ALLOWED |= ast.UnaryOp | ast.USub | ast.Load
 
@@ -41,49 +36,13 @@ def find_placeholders(markdown: str) -> list[str]:
     """List what stands between the braces, "baseline.target:.1%", each once and with
     single spaces.
     """
-    placeholders: list[str] = []
-    for match in _PLACEHOLDER.finditer(markdown):
-        if match["inner"] and _inner(match) not in placeholders:
-            placeholders.append(_inner(match))
-    return placeholders
+    matches = _PLACEHOLDER.finditer(markdown)
+    inners = [_inner(match) for match in matches if match["inner"]]
+    return list(dict.fromkeys(inners))
 
 
-def find_claims(markdown: str) -> list[str]:
-    """List the expressions of the comments <!-- holds: expression -->, with single
-    spaces.
-    """
-    claims: list[str] = []
-    for comment in _COMMENT.finditer(markdown):
-        claim = _CLAIM.fullmatch(comment["remark"] or "")
-        if claim:
-            claims.append(" ".join(claim[1].split()))
-    return claims
-
-
-def require_claims(markdown: str) -> None:
-    """Raise LabreportError for a comment that is not closed, and for one that begins
-    like a claim but is not one.
-    """
-    remedy = "write <!-- holds: gain.low > 0 -->, or begin the remark with another word"
-    for comment in _COMMENT.finditer(markdown):
-        remark = comment["remark"]
-        if remark is None:
-            continue
-        start = f"<!--{remark[:40]}".rstrip()
-        if not comment["end"]:
-            got = f"{start!r} without -->"
-            raise LabreportError(
-                f"expected a comment that is closed, got {got}; close it."
-            )
-        claim = _CLAIM.fullmatch(remark)
-        if not claim and re.match(r"\s*holds?\b", remark, re.IGNORECASE):
-            raise LabreportError(f"expected a claim, got {start!r}; {remedy}.")
-        if claim and not _is_expression(claim[1]):
-            wanted = "a claim that is an expression of Python"
-            raise LabreportError(f"expected {wanted}, got {start!r}; {remedy}.")
-
-
-def _is_expression(text: str) -> bool:
+def is_expression(text: str) -> bool:
+    """Return whether a text is an expression of Python."""
     try:
         ast.parse(" ".join(text.split()), mode="eval")
     except SyntaxError:
@@ -103,7 +62,7 @@ def split_format(placeholder: str) -> tuple[str, str]:
         if end < 0:
             end = len(placeholder)
         expression = placeholder[:end].strip()
-        if expression and _is_expression(expression):
+        if expression and is_expression(expression):
             return expression, placeholder[end + 1 :].strip()
     return "", ""
 
@@ -111,17 +70,15 @@ def split_format(placeholder: str) -> tuple[str, str]:
 def require_simple(placeholder: str) -> tuple[str, str]:
     """Split a placeholder into expression and format.
 
-    Raises ValueError unless the expression consists of names, attributes and literal
-    keys.
+    Raises LabreportError unless the expression consists of names, attributes and
+    literal keys.
     """
     expression, spec = split_format(placeholder)
     for node in ast.walk(ast.parse(expression or "()", mode="eval")):
         if not isinstance(node, _ALLOWED):
             wanted = "names, attributes and literal keys, then a format, as in "
             wanted += 'scores["VGG16"].mean:.1%'
-            raise ValueError(
-                f"expected {wanted}, got {placeholder}; compute it in the cell above."
-            )
+            raise expected(wanted, placeholder, "compute it in the cell above")
     return expression, spec
 
 
@@ -131,27 +88,10 @@ def evaluate(placeholder: str, scope: Mapping[str, Any]) -> Evaluated:
         expression, spec = require_simple(placeholder)
         value = eval(expression, {}, scope)  # of the notebook's author, in its kernel
         return {"text": write_value(value, spec, expression), "value": as_plain(value)}
+    except LabreportError as error:
+        return {"error": str(error)}
     except Exception as error:
-        if isinstance(error, ValueError) and str(error).startswith("expected "):
-            return {"error": str(error)}
         return {"error": f"{type(error).__name__}: {error}"}
-
-
-def check_claim(claim: str, scope: Mapping[str, Any]) -> Evaluated:
-    """Evaluate a claim: return whether it holds, or one sentence that says why it is
-    neither true nor false.
-
-    True and False are Python's, NumPy's, or those of an array or a tensor of one
-    element.
-    """
-    try:
-        # The scope is passed as globals: a comprehension sees no others.
-        verdict = as_scalar(eval(claim, dict(scope)))
-    except Exception as error:
-        return {"claim": claim, "error": f"{type(error).__name__}: {error}"}
-    if not isinstance(verdict, bool):
-        return {"claim": claim, "error": f"{verdict!r:.60}"}
-    return {"claim": claim, "holds": verdict}
 
 
 def as_scalar(value: Any) -> Any:
@@ -186,19 +126,16 @@ def write_value(value: Any, spec: str, name: str) -> str:
     """Write a value in a format of Python; without a format, in `default_format`.
 
     A number that rounds to 0 has no sign, and 1e-05 is written 1 × 10⁻⁵. Raises
-    ValueError for a number that is not finite, and for a format that does not fit.
+    LabreportError for a number that is not finite, and for a format that does not fit.
     """
     value = as_scalar(value)
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(
-            f"expected a finite number for {name}, got {value}; correct the cell."
-        )
+        raise expected(f"a finite number for {name}", value, "correct the cell")
     try:
         shown = format(value, spec or default_format(value))
     except (ValueError, TypeError) as error:
-        got = f"{spec!r} for {value!r:.60}"
-        raise ValueError(
-            f"expected a format that fits {name}, got {got}; correct it."
+        raise expected(
+            f"a format that fits {name}", f"{spec!r} for {value!r:.60}", "correct it"
         ) from error
     if isinstance(value, str):
         return shown

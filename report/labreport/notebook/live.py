@@ -17,13 +17,13 @@ from typing import Any
 
 from labreport import LabreportError
 from labreport.notebook.beside import read_beside
+from labreport.notebook.claims import Claim, check_claim
 from labreport.notebook.expressions import (
     Evaluated,
-    check_claim,
     evaluate,
     replace_placeholders,
 )
-from labreport.notebook.outline import Claim, CodeCell, Outline
+from labreport.notebook.outline import CodeCell, Outline
 from labreport.notebook.references import References
 from labreport.notebook.syntax import write
 

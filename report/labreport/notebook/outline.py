@@ -2,22 +2,20 @@
 them, and what the prose of each cell uses.
 """
 
-import ast
 import json
 import re
-import symtable
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from labreport import LabreportError
+from labreport import LabreportError, expected
+from labreport.notebook.claims import Claim, claims_of, require_claims
+from labreport.notebook.code import shown_floats, used_names
 from labreport.notebook.expressions import (
-    find_claims,
     find_placeholders,
     replace_placeholders,
-    require_claims,
     split_format,
 )
 from labreport.notebook.syntax import (
@@ -27,18 +25,10 @@ from labreport.notebook.syntax import (
     nodes,
     parse,
     walk,
-    word_of,
     words,
 )
 from labreport.paths import chapter_words
 
-# What a call shows; its last two arguments are name and caption.
-SHOWN = {
-    "show_figure": "fig",
-    "show_animation": "fig",
-    "show_explorer": "fig",
-    "show_table": "tab",
-}
 # Tags that keep what a cell shows out of the report.
 HIDING = frozenset({"remove-cell", "remove-output"})
 WORDS = {"fig": "Figure", "tab": "Table", "sec": "Section", "eq": "Equation"}
@@ -51,19 +41,6 @@ _ENVIRONMENT = re.compile(r"\s*\\begin\{(\w+)(\*?)\}.*\\end\{\1\2\}\s*", re.DOTA
 _NUMBERED = ("equation", "align", "gather", "multline")
 _NOT_PROSE = ("Code", "CodeBlock", "Math", "RawInline", "RawBlock")
 _LABEL = re.compile(r"\s*\\label\{(eq-[^}]*)\}")
-
-
-class Claim(NamedTuple):
-    """A claim: the expression that must hold, the comment that contains it, and the
-    sentence before the comment.
-
-    block: the index of the block that contains both, among those that a page shows.
-    """
-
-    expression: str
-    comment: Node
-    sentence: str
-    block: int
 
 
 class Heading(NamedTuple):
@@ -129,8 +106,7 @@ class CodeCell:
 class Outline:
     """The labels of a chapter, and what each cell of its notebook contains.
 
-    number, name: those of the chapter, such as "2" and "2_networks". duplicates: the
-    labels that are used more than once, each with a sentence that says so. tokens:
+    number, name: those of the chapter, such as "2" and "2_networks". tokens:
     references and citations, each with the position of the first cell that contains it.
     formulas: each formula as it was written, with its node. mistakes: sentences about
     mistakes at which a build stops.
@@ -139,7 +115,6 @@ class Outline:
     number: str
     name: str = ""
     labels: dict[str, Label] = field(default_factory=dict)
-    duplicates: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)
     prose: list[ProseCell] = field(default_factory=list)
     code: list[CodeCell] = field(default_factory=list)
@@ -182,7 +157,10 @@ class Outline:
     def add_code(
         self, position: int, identity: str, source: str, tags: Collection[str]
     ) -> None:
-        """Note a cell of code, and number the figures and tables that it shows."""
+        """Note a cell of code, and number the figures and tables that it shows.
+
+        Raises LabreportError for a name that is used twice.
+        """
         self.code.append(CodeCell(identity, source.strip()))
         if not HIDING.isdisjoint(tags):
             return
@@ -193,7 +171,8 @@ class Outline:
     def number_float(self, kind: str, name: str, position: int) -> tuple[str, str]:
         """Number the next figure ("fig") or table ("tab"), in the cell at a position.
 
-        Returns its label and its words, as ("fig-2-cat", "Figure 2.1").
+        Returns its label and its words, as ("fig-2-cat", "Figure 2.1"). Raises
+        LabreportError for a name that is used twice.
         """
         label = f"{kind}-{self.number}-{name}"
         words = f"{WORDS[kind]} {self._count(WORDS[kind])}"
@@ -207,7 +186,7 @@ class Outline:
         of the class "equation" with both. Returns the numbers of the headings, and of
         each formula its number or "". Raises LabreportError for an equation with
         several numbers, for an environment that is no equation, for a placeholder in a
-        formula, and for a label that is not valid.
+        formula, and for a label that is not valid or is used twice.
         """
         headings: list[str] = []
         equations: list[str] = []
@@ -256,9 +235,11 @@ class Outline:
         level, (label, classes, _), title = node["c"]
         is_first = not self.counts[1]
         if (level == 1) != is_first:
-            wanted = "one top heading (#) and sections (##) below"
-            got = f"{'#' * level} {words(title)}"
-            raise LabreportError(f"expected {wanted}, got {got}; correct it.")
+            raise expected(
+                "one top heading (#) and sections (##) below",
+                f"{'#' * level} {words(title)}",
+                "correct it",
+            )
         self.counts[level] += 1
         for lower in range(level + 1, 4):
             self.counts[lower] = 0
@@ -282,37 +263,42 @@ class Outline:
         tex = environment[0]
         name, star = environment.groups()
         if name not in _NUMBERED:
-            got = f"{name}; write it in Markdown, or a formula between $$"
-            raise LabreportError(
-                f"expected equation, align, gather or multline, got {got}."
+            raise expected(
+                "equation, align, gather or multline",
+                name,
+                "write it in Markdown, or a formula between $$",
             )
         if name in ("align", "gather") and r"\\" in tex and not star:
-            got = f"several lines of {name}; use equation with aligned"
-            raise LabreportError(f"expected an equation with one number, got {got}.")
+            raise expected(
+                "an equation with one number",
+                f"several lines of {name}",
+                "use equation with aligned",
+            )
+        label = ""
         number = ""
-        attributes = []
         if not star:
             number = f"({self._count('Equation')})"
-            attributes.append(["number", number])
-        label = ""
         named = _LABEL.search(tex)
         if named:
+            if star:
+                raise expected(
+                    "a label in an equation with a number",
+                    f"{named[1]} in {name}*",
+                    "leave out the star",
+                )
             label = f"eq-{self.number}-{_name_of(named[1], 'eq')}"
-            self._add_label(label, f"Equation {number or '()'}", position)
-        content = [[label, ["equation"], attributes], [_formula_node(node)]]
-        span = {"t": "Span", "c": content}
+            self._add_label(label, f"Equation {number}", position)
+        attributes = [label, ["equation"], [["number", number]]]
+        span = {"t": "Span", "c": [attributes, [_formula_node(node)]]}
         node.update(span if node["t"] == "RawInline" else {"t": "Para", "c": [span]})
         return number
 
     def _add_label(self, label: str, words: str, position: int) -> None:
         if label in self.labels:
             first = self.labels[label].cell
-            self.duplicates[label] = (
-                f"expected one use of the label {label}, got one in cell {first} and "
-                f"one in cell {position}; rename one."
-            )
-        else:
-            self.labels[label] = Label(words, self.name, position)
+            got = f"one in cell {first} and one in cell {position}"
+            raise expected(f"one use of the label {label}", got, "rename one")
+        self.labels[label] = Label(words, self.name, position)
 
     def _count(self, kind: str) -> str:
         self.counts[kind] += 1
@@ -338,16 +324,16 @@ def read_outline(path: Path, number: str) -> Outline:
         source = "".join(cell["source"])
         tags = cell["metadata"].get("tags", ())
         has_parameters = has_parameters or "parameters" in tags
-        if cell["cell_type"] == "code":
-            identity = cell.get("id", str(position))
-            outline.add_code(position, identity, source, tags)
-        elif cell["cell_type"] == "markdown":
-            tree = trees.get(position, [])
-            try:
+        try:
+            if cell["cell_type"] == "code":
+                identity = cell.get("id", str(position))
+                outline.add_code(position, identity, source, tags)
+            elif cell["cell_type"] == "markdown":
+                tree = trees.get(position, [])
                 outline.add_markdown(position, tree, source, cell["metadata"])
-            except LabreportError as error:
-                start = first_line(source, 40)
-                outline.mistakes.append(f"{where} {position} ({start}): {error}")
+        except LabreportError as error:
+            start = first_line(source, 40)
+            outline.mistakes.append(f"{where} {position} ({start}): {error}")
     if not outline.counts[1] and not outline.mistakes:
         outline.mistakes.append(
             f"{where} 1: expected a top heading (# Title), got none; begin with one."
@@ -415,9 +401,8 @@ def _formula_node(node: Node) -> Node:
 
 def _require_no_placeholder(tex: str) -> None:
     if find_placeholders(tex):
-        remedy = "write the number beside it"
-        raise LabreportError(
-            f"expected a formula without placeholders, got {tex}; {remedy}."
+        raise expected(
+            "a formula without placeholders", tex, "write the number beside it"
         )
 
 
@@ -428,42 +413,13 @@ def _sign(prose: str) -> str:
     return re.sub("[^a-z]", "", REFERENCE_OR_CITATION.sub("", prose).lower())[:60]
 
 
-def claims_of(tree: Tree) -> list[Claim]:
-    """List the claims of a cell's prose in reading order."""
-    claims: list[Claim] = []
-    text = ""
-    last_shown = -1
-    for block in tree:
-        if not _is_comment(block):
-            last_shown += 1
-        for node in nodes(block):
-            if not _is_comment(node):
-                text += word_of(node)
-                continue
-            sentence = _last_sentence(text)
-            for expression in find_claims(node["c"][1]):
-                claims.append(Claim(expression, node, sentence, max(last_shown, 0)))
-        text += "\n"
-    return claims
-
-
-def _is_comment(node: Node) -> bool:
-    is_raw = node["t"] in ("RawInline", "RawBlock")
-    return is_raw and node["c"][1].startswith("<!--")
-
-
-def _last_sentence(text: str) -> str:
-    """Return the last sentence of a text in which each paragraph is a line."""
-    line = text.rstrip().rpartition("\n")[2]
-    return re.split(r"(?<=[.!?])\s", " ".join(line.split()))[-1]
-
-
 def _name_of(label: str, kind: str) -> str:
     named = re.fullmatch(f"{kind}-({NAME})", label)
     if not named:
-        remedy = "use small letters, digits and hyphens"
-        raise LabreportError(
-            f"expected a label such as {kind}-first-part, got {label}; {remedy}."
+        raise expected(
+            f"a label such as {kind}-first-part",
+            label,
+            "use small letters, digits and hyphens",
         )
     return named[1]
 
@@ -477,40 +433,17 @@ def question_words(metadata: Mapping[str, Any]) -> str:
         question = {}
     number = question.get("number")
     if not re.fullmatch(r"\d+[a-z]?", str(number)):
-        wanted = 'the metadata "question": {"number": "3"}, or "3a"'
-        raise LabreportError(f"expected {wanted}, got {number!r}; correct it.")
+        raise expected(
+            'the metadata "question": {"number": "3"}, or "3a"',
+            repr(number),
+            "correct it",
+        )
     heading = f"Question {number}"
     if question.get("starred"):
         heading += " ★"
     if question.get("bonus"):
         heading += " Bonus"
     return heading
-
-
-def used_names(source: str) -> tuple[set[str], set[str]]:
-    """Return the names that a cell takes from cells above, and those that it assigns or
-    defines; imports are neither.
-    """
-    try:
-        table = symtable.symtable(source, "cell", "exec")
-    except SyntaxError:  # a magic of IPython
-        return set(), set()
-    symbols = table.get_symbols()
-    imported = {symbol.get_name() for symbol in symbols if symbol.is_imported()}
-    assigned = {symbol.get_name() for symbol in symbols if symbol.is_assigned()}
-    assigned -= imported
-    return _global_names(table) - assigned - imported, assigned
-
-
-def _global_names(table: symtable.SymbolTable) -> set[str]:
-    """Return the global names that a scope reads, or a scope in it."""
-    names = set()
-    for symbol in table.get_symbols():
-        if symbol.is_referenced() and symbol.is_global():
-            names.add(symbol.get_name())
-    for child in table.get_children():
-        names |= _global_names(child)
-    return names
 
 
 def _names_with_prose(code: CodeCell) -> tuple[set[str], set[str]]:
@@ -523,79 +456,3 @@ def _names_with_prose(code: CodeCell) -> tuple[set[str], set[str]]:
     for expression in expressions:
         taken |= used_names(expression)[0] - assigned
     return taken, assigned
-
-
-def shown_floats(source: str) -> Iterator[tuple[str, str, list[str]]]:
-    """Find the figures and tables that a cell's code shows, in its order.
-
-    Yields ("fig" or "tab", name, [caption, *rows]). What the code does not say
-    literally is empty, as is what an f-string inserts; a caption may be a variable of
-    the cell.
-    """
-    calls: list[ast.Call] = []
-    variables: dict[str, ast.AST] = {}
-    for node in walk_code(source):
-        if isinstance(node, ast.Call):
-            calls.append(node)
-        elif isinstance(node, ast.Assign):
-            variables[ast.unparse(node.targets[0])] = node.value
-    calls.sort(key=lambda call: (call.lineno, call.col_offset))
-    for call in calls:
-        kind = SHOWN.get(method_name(call))
-        if not kind:
-            continue
-        name, caption = _name_and_caption(call)
-        if isinstance(caption, ast.Name):
-            caption = variables.get(caption.id)
-        texts = [_literal(caption)]
-        if kind == "tab" and call.args:
-            rows = call.args[0]
-            if isinstance(rows, ast.List | ast.Tuple):
-                texts += [_literal(row) for row in rows.elts]
-        yield kind, _literal(name) if isinstance(name, ast.Constant) else "", texts
-
-
-def method_name(call: ast.Call) -> str:
-    """Return the name of a method that is called; empty for another call."""
-    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
-
-
-def _name_and_caption(call: ast.Call) -> tuple[ast.AST | None, ast.AST | None]:
-    """Return the arguments name and caption of a call.
-
-    They are its last two arguments, unless they have keywords.
-    """
-    named = {keyword.arg: keyword.value for keyword in call.keywords}
-    positional = list(call.args)
-    caption = named.get("caption")
-    if caption is None and positional:
-        caption = positional.pop()
-    name = named.get("name")
-    if name is None and positional:
-        name = positional.pop()
-    return name, caption
-
-
-def walk_code(source: str) -> list[ast.AST]:
-    """Return all nodes of a cell's code; none if it is not plain Python, such as a
-    magic.
-    """
-    try:
-        return list(ast.walk(ast.parse(source)))
-    except SyntaxError:
-        return []
-
-
-def _literal(node: ast.AST | None) -> str:
-    """Return what an expression says literally: a constant, and what an f-string, a
-    list or a dictionary has of them.
-    """
-    if isinstance(node, ast.Constant):
-        return str(node.value)
-    if isinstance(node, ast.JoinedStr):
-        return "".join(_literal(part) for part in node.values)
-    if isinstance(node, ast.List | ast.Tuple):
-        return ", ".join(_literal(part) for part in node.elts)
-    if isinstance(node, ast.Dict):
-        return ", ".join(_literal(part) for part in node.values)
-    return ""

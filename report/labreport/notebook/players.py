@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from labreport import expected
+
 FRAMES_PER_SECOND = 8
 HOLD = 2  # seconds that the last frame stays
 LONGEST = 65_500  # rows that a JPEG may have
@@ -42,14 +44,14 @@ def hash_script(script: str) -> str:
 def make_player(frames: np.ndarray) -> str:
     """Write HTML that plays uint8 frames (F, H, W) or (F, H, W, 3), F >= 2.
 
-    A click pauses it. Raises ValueError for other frames.
+    A click pauses it. Raises LabreportError for other frames.
     """
     fits = frames.ndim > 2 and frames.shape[3:] in ((), (3,)) and len(frames) > 1
     if frames.dtype != np.uint8 or not fits:
-        wanted = "frames uint8 (F, H, W) or (F, H, W, 3) with F >= 2"
-        remedy = "scale them to 0 to 255 and call astype(np.uint8)"
-        raise ValueError(
-            f"expected {wanted}, got {frames.dtype} {frames.shape}; {remedy}."
+        raise expected(
+            "frames uint8 (F, H, W) or (F, H, W, 3) with F >= 2",
+            f"{frames.dtype} {frames.shape}",
+            "scale them to 0 to 255 and call astype(np.uint8)",
         )
     number, height, width = frames.shape[:3]
     moving = (number - 1) / FRAMES_PER_SECOND
@@ -68,12 +70,12 @@ def make_player(frames: np.ndarray) -> str:
 def make_strip(frames: np.ndarray) -> str:
     """Write uint8 frames, one below the other, as one JPEG in base64.
 
-    Raises ValueError where it would be too tall.
+    Raises LabreportError where it would be too tall.
     """
     number, height = frames.shape[:2]
     if number * height > LONGEST:
-        raise ValueError(
-            f"expected F * H <= {LONGEST:,}, got {number} * {height}; leave out frames."
+        raise expected(
+            f"F * H <= {LONGEST:,}", f"{number} * {height}", "leave out frames"
         )
     strip = frames.reshape(number * height, *frames.shape[2:])
     file = io.BytesIO()
@@ -90,7 +92,7 @@ def make_frames(render: Render, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
     """Render a picture and its reading for every combination of the axes' values.
 
     Returns frames uint8 (*S, H, W, 3) and readings (*S), where S are the axes' lengths.
-    Raises ValueError for pictures of different sizes, and for none.
+    Raises LabreportError for pictures of different sizes, and for none.
     """
     pictures: list[np.ndarray] = []
     readings: list[str] = []
@@ -100,8 +102,7 @@ def make_frames(render: Render, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
         readings.append(reading)
     sizes = {picture.shape[:2] for picture in pictures}
     if len(sizes) != 1:
-        got = f"got {sorted(sizes)}; bring them to one size"
-        raise ValueError(f"expected pictures of one size, {got}.")
+        raise expected("pictures of one size", sorted(sizes), "bring them to one size")
     height, width = sizes.pop()
     frames = np.stack([np.broadcast_to(p, (height, width, 3)) for p in pictures])
     lengths = _lengths(axes)
@@ -120,15 +121,14 @@ def make_explorer(
 
     One slider an axis chooses it, by mouse or keyboard. frames and readings: as
     `make_frames` returns them. axes: {name: values}. start: the place on each axis at
-    first. Raises ValueError where it lies outside.
+    first. Raises LabreportError where it lies outside.
     """
     lengths = _lengths(axes)
     try:
         row = int(np.ravel_multi_index(tuple(start), lengths))
     except ValueError as error:
-        wanted = f"a start on axes of lengths {lengths}"
-        raise ValueError(
-            f"expected {wanted}, got {tuple(start)}; count from 0."
+        raise expected(
+            f"a start on axes of lengths {lengths}", tuple(start), "count from 0"
         ) from error
     height, width = frames.shape[-3:-1]
     texts = readings.ravel().tolist()

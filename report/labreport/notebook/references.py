@@ -7,10 +7,11 @@ A build applies the same rules to pandoc's syntax tree, in `editions/prose.py`.
 import json
 import re
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from labreport import LabreportError, paths
+from labreport import LabreportError, expected, paths
 from labreport.notebook.outline import KEY, REFERENCE_OR_CITATION, Outline, read_outline
 from labreport.notebook.syntax import Node, Tree, parse, run_pandoc, walk, write
 
@@ -135,13 +136,10 @@ def require_known(
     A key without a label must be one of the works.
     """
     if label and label not in labels:
-        raise LabreportError(
-            f"expected a reference to something shown, got @{label}; correct it."
-        )
+        raise expected("a reference to something shown", f"@{label}", "correct it")
     if not label and key not in works:
-        remedy = "add it or correct the key"
-        raise LabreportError(
-            f"expected a work in report/references.bib, got @{key}; {remedy}."
+        raise expected(
+            "a work in report/references.bib", f"@{key}", "add it or correct the key"
         )
 
 
@@ -216,8 +214,6 @@ class References:
         path = self._path_of(number)
         outline = self._chapter(path, number) if path else Outline(number)
         require_known(key, label, outline.labels, ())
-        if label in outline.duplicates:
-            raise LabreportError(outline.duplicates[label])
         words = outline.labels[label].words
         if path and path != self.path:
             return {"text": words, "href": path.name}
@@ -233,9 +229,7 @@ class References:
         return None
 
     def _chapter(self, path: Path, number: str) -> Outline:
-        def read(path: Path) -> Outline:
-            return read_outline(path, number)
-
+        read = partial(read_outline, number=number)
         return self._cached(path, read, Outline(number))
 
     def _cached(self, path: Path, read: Callable[[Path], Any], absent: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pypandoc
 
-from labreport import LabreportError
+from labreport import LabreportError, expected
 
 Node = dict[str, Any]
 Tree = list[Node]
@@ -155,7 +155,5 @@ def run_pandoc(text: str, options: Sequence[str]) -> str:
     )
     if run.returncode:
         got = first_line(run.stderr, 200)
-        raise LabreportError(
-            f"expected a text that pandoc can read, got {got!r}; correct it."
-        )
+        raise expected("a text that pandoc can read", repr(got), "correct it")
     return run.stdout

@@ -1,0 +1,117 @@
+"""What the code of a cell says: the names that it takes and assigns, the figures and
+tables that it shows.
+"""
+
+import ast
+import symtable
+from collections.abc import Iterator
+
+# What a call shows; its last two arguments are name and caption.
+SHOWN = {
+    "show_figure": "fig",
+    "show_animation": "fig",
+    "show_explorer": "fig",
+    "show_table": "tab",
+}
+
+
+def used_names(source: str) -> tuple[set[str], set[str]]:
+    """Return the names that a cell takes from cells above, and those that it assigns or
+    defines; imports are neither.
+    """
+    try:
+        table = symtable.symtable(source, "cell", "exec")
+    except SyntaxError:  # a magic of IPython
+        return set(), set()
+    symbols = table.get_symbols()
+    imported = {symbol.get_name() for symbol in symbols if symbol.is_imported()}
+    assigned = {symbol.get_name() for symbol in symbols if symbol.is_assigned()}
+    assigned -= imported
+    return _global_names(table) - assigned - imported, assigned
+
+
+def _global_names(table: symtable.SymbolTable) -> set[str]:
+    """Return the global names that a scope reads, or a scope in it."""
+    names = set()
+    for symbol in table.get_symbols():
+        if symbol.is_referenced() and symbol.is_global():
+            names.add(symbol.get_name())
+    for child in table.get_children():
+        names |= _global_names(child)
+    return names
+
+
+def shown_floats(source: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Find the figures and tables that a cell's code shows, in its order.
+
+    Yields ("fig" or "tab", name, [caption, *rows]). What the code does not say
+    literally is empty, as is what an f-string inserts; a caption may be a variable of
+    the cell.
+    """
+    calls: list[ast.Call] = []
+    variables: dict[str, ast.AST] = {}
+    for node in walk_code(source):
+        if isinstance(node, ast.Call):
+            calls.append(node)
+        elif isinstance(node, ast.Assign):
+            variables[ast.unparse(node.targets[0])] = node.value
+    calls.sort(key=lambda call: (call.lineno, call.col_offset))
+    for call in calls:
+        kind = SHOWN.get(method_name(call))
+        if not kind:
+            continue
+        name, caption = _name_and_caption(call)
+        if isinstance(caption, ast.Name):
+            caption = variables.get(caption.id)
+        texts = [_literal(caption)]
+        if kind == "tab" and call.args:
+            rows = call.args[0]
+            if isinstance(rows, ast.List | ast.Tuple):
+                texts += [_literal(row) for row in rows.elts]
+        yield kind, _literal(name) if isinstance(name, ast.Constant) else "", texts
+
+
+def method_name(call: ast.Call) -> str:
+    """Return the name of a method that is called; empty for another call."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
+
+
+def _name_and_caption(call: ast.Call) -> tuple[ast.AST | None, ast.AST | None]:
+    """Return the arguments name and caption of a call.
+
+    They are its last two arguments, unless they have keywords.
+    """
+    named = {keyword.arg: keyword.value for keyword in call.keywords}
+    positional = list(call.args)
+    caption = named.get("caption")
+    if caption is None and positional:
+        caption = positional.pop()
+    name = named.get("name")
+    if name is None and positional:
+        name = positional.pop()
+    return name, caption
+
+
+def walk_code(source: str) -> list[ast.AST]:
+    """Return all nodes of a cell's code; none if it is not plain Python, such as a
+    magic.
+    """
+    try:
+        return list(ast.walk(ast.parse(source)))
+    except SyntaxError:
+        return []
+
+
+def _literal(node: ast.AST | None) -> str:
+    """Return what an expression says literally: a constant, and what an f-string, a
+    list or a dictionary has of them.
+    """
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_literal(part) for part in node.values)
+    if isinstance(node, ast.List | ast.Tuple):
+        return ", ".join(_literal(part) for part in node.elts)
+    if isinstance(node, ast.Dict):
+        return ", ".join(_literal(part) for part in node.values)
+    return ""
