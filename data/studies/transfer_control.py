@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from dlapps import pretrained
 from dlapps.core import runtime
+from dlapps.core.training import Augment
 from dlapps.transfer import finetune
 from dlapps.transfer.linear import choose_per_class
 from labreport import paths, results
@@ -33,7 +34,11 @@ SEEDS = (0, 1, 2)
 # Of the new last layer of a control.
 RATES = (3e-3, 1e-2, 3e-2, 1e-1)
 EPOCHS = (4, 8, 16, 32)
-LITES = ("efficientnet_lite0", "efficientnet_lite2")
+NETWORKS = {
+    "vgg16": "vgg16",
+    "lite0": "efficientnet_lite0",
+    "lite2": "efficientnet_lite2",
+}
 STAGES = ("blocks.5", "blocks.6", "bn2")
 # Of the rate that was chosen for VGG16's block 5.
 BLOCK_RATE = 1e-4
@@ -94,27 +99,26 @@ def frozen_scores(
     _, all_labels = load_scenes()
     labels = torch.from_numpy(all_labels)
     head = finetune.NewHead(views.shape[2], NUM_CLASSES, seed)
-    options = {"label_smoothing": 0.1, "batch_size": 30, "seed": seed}
-    rates = {head: setting.rate}
-    if name == "vgg16":
-        finetune.fit_classifier(
-            head,
-            views[fit_rows],
-            labels[fit_rows],
-            setting.num_epochs,
-            rates,
-            augment=choose_view,
-            **options,
-        )
-        return finetune.batched_logits(head, views[rows, 0]).numpy()
+    inputs = views[fit_rows]
+    targets = labels[fit_rows]
+    augment: Augment | None = choose_view
+    if name != "vgg16":
+        inputs = inputs.flatten(0, 1)
+        targets = targets.repeat_interleave(2)
+        augment = None
     finetune.fit_classifier(
         head,
-        views[fit_rows].flatten(0, 1),
-        labels[fit_rows].repeat_interleave(2),
+        inputs,
+        targets,
         setting.num_epochs,
-        rates,
-        **options,
+        {head: setting.rate},
+        label_smoothing=0.1,
+        batch_size=30,
+        seed=seed,
+        augment=augment,
     )
+    if name == "vgg16":
+        return finetune.batched_logits(head, views[rows, 0]).numpy()
     logits = finetune.batched_logits(head, views[rows].flatten(0, 1))
     return logits.unflatten(0, (-1, 2)).mean(1).numpy()
 
@@ -133,26 +137,32 @@ def moving_scores(seed: int) -> np.ndarray:
 def make_scenes15_control() -> Path:
     """Train the controls, and VGG16's block 5 once more: half an hour on one core.
 
-    The answers of the fine-tuned EfficientNets are in scenes15-finetuned.
+    Arrays are bool (seeds, 2985), whether each test picture is right: "lite0 frozen",
+    "lite0 moving" and so on. The answers of the fine-tuned EfficientNets are those of
+    scenes15-finetuned.
     """
     _, labels = load_scenes()
     train = np.arange(NUM_TRAIN)
     test = np.arange(NUM_TRAIN, len(labels))
-    settings = [Setting(*pair) for pair in itertools.product(RATES, EPOCHS)]
+    settings = list(itertools.starmap(Setting, itertools.product(RATES, EPOCHS)))
+    tuned = results.load_arrays("scenes15-finetuned")
     arrays = {}
     chosen = {}
-    for name in ("vgg16", *LITES):
+    for label, name in NETWORKS.items():
         score = partial(keep(frozen_scores), name)
         setting, losses = transfer.choose_setting(score, settings)
-        chosen[name] = {
+        chosen[label] = {
             "losses": {f"{rate:g} {n}": loss for (rate, n), loss in losses.items()},
             "rate": setting.rate,
             "num_epochs": setting.num_epochs,
         }
-        logits = np.stack([score(train, test, setting, seed) for seed in SEEDS])
-        arrays[f"{name} frozen"] = logits.argmax(2) == labels[test]
-    logits = np.stack([keep(moving_scores)(seed) for seed in SEEDS])
-    arrays["vgg16 moving"] = logits.argmax(2) == labels[test]
+        frozen = np.stack([score(train, test, setting, seed) for seed in SEEDS])
+        if name == "vgg16":
+            moving = np.stack([keep(moving_scores)(seed) for seed in SEEDS])
+        else:
+            moving = tuned[f"{name} test"]
+        arrays[f"{label} frozen"] = frozen.argmax(2) == labels[test]
+        arrays[f"{label} moving"] = moving.argmax(2) == labels[test]
     results.save_arrays("scenes15-control", arrays)
     return results.save("scenes15-control", chosen, SEEDS)
 
@@ -166,7 +176,7 @@ def make_scenes15_maps() -> Path:
     """
     images, labels = load_scenes()
     rows = np.sort(choose_per_class(labels[:NUM_TRAIN], NUM_MAPS, seed=0))
-    network = pretrained.load(LITES[0])
+    network = pretrained.load(NETWORKS["lite0"])
     backbone = network.backbone
     batches = []
     for start in range(0, len(rows), 20):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from numpy.typing import ArrayLike
 from sklearn.svm import LinearSVC
 
@@ -108,10 +108,10 @@ def plot_class_map(
     """
     points = np.asarray(points)
     figure = Figure(figsize=(WIDTH, 3.1), layout="constrained")
-    if pictures is None:
-        map_part = figure
-    else:
-        grid_part, map_part = figure.subfigures(1, 2, width_ratios=[0.7, 1])
+    map_part: FigureBase = figure
+    if pictures is not None:
+        grid_part = figure.add_subfigure(figure.add_gridspec(1, 5)[:2])
+        map_part = figure.add_subfigure(figure.add_gridspec(1, 5)[2:])
         cells = grid_part.subplots(-(-len(names) // 4), 4, squeeze=False)
         for ax in cells.flat:
             ax.set_axis_off()

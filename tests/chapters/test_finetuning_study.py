@@ -1,5 +1,7 @@
 """How Chapter 1's studies choose, train and store, on a few numbers."""
 
+import itertools
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +16,8 @@ from studies import transfer_training as training
 
 @pytest.fixture
 def fold(monkeypatch):
-    """{setting: (mean, spread)} of the true class's logit on fold 0, to be filled.
+    """{setting: (mean, spread)} of the true class's logit on fold 0, to be filled, and
+    a function that chooses by it.
 
     The true class is 0 for all pictures; a setting that is not there has logits of 0.
     """
@@ -30,28 +33,36 @@ def fold(monkeypatch):
         logits[:, 0] = mean + spread * random
         return logits
 
-    monkeypatch.setattr(study, "keep", lambda function: scores)
-    return logits_of
+    def choose():
+        settings = itertools.starmap(
+            study.Setting, itertools.product(study.RATES, study.EPOCHS)
+        )
+        return study.choose_setting(partial(scores, "efficientnet_lite2"), settings)
+
+    return logits_of, choose
 
 
 def test_a_setting_that_is_clearly_best_is_chosen(fold):
-    fold[1e-2, 8] = (6, 0.1)
-    setting, losses = study.choose_setting("efficientnet_lite2")
+    logits_of, choose = fold
+    logits_of[1e-2, 8] = (6, 0.1)
+    setting, losses = choose()
     assert setting == (1e-2, 8)
     assert min(losses, key=losses.get) == setting
     assert len(losses) == len(study.RATES) * len(study.EPOCHS)
 
 
 def test_of_settings_that_cannot_be_told_apart_the_shortest_is_chosen(fold):
-    fold |= {(1e-2, 8): (3, 1), (3e-3, 4): (2.95, 1), (3e-3, 2): (2.95, 1)}
-    setting, _ = study.choose_setting("efficientnet_lite2")
+    logits_of, choose = fold
+    logits_of |= {(1e-2, 8): (3, 1), (3e-3, 4): (2.95, 1), (3e-3, 2): (2.95, 1)}
+    setting, _ = choose()
     assert setting == (3e-3, 2)
 
 
 def test_fine_tuned_scores_are_committed_by_network_and_part(monkeypatch, tmp_path):
     setting = study.Setting(3e-3, 2)
     monkeypatch.setattr(study.paths, "results", lambda: tmp_path)
-    monkeypatch.setattr(study, "choose_setting", lambda name: (setting, {setting: 0.5}))
+    chosen = (setting, {setting: 0.5})
+    monkeypatch.setattr(study, "choose_setting", lambda score, settings: chosen)
     parts = {"train": np.ones((3, 15)), "test": np.zeros((2, 4, 15))}
     monkeypatch.setattr(study, "finetune_last_stage", lambda name, setting: parts)
     study.make_scenes15_finetuned()
