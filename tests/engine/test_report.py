@@ -232,6 +232,17 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
 
 
 @pytest.mark.report
+def test_what_a_cell_prints_is_one_output_however_it_came(project):
+    lines = ["import time", "print(1, flush=True)", "time.sleep(0.5)", "print(2)"]
+    project.write("1_transfer", code("\n".join(lines)))
+    (source,) = find_sources()
+    execute.run_notebooks([source], "smoke", lambda line: None)
+    executed = execute.read_executed(source, "smoke")
+    outputs = [cell.outputs for cell in executed.cells if cell.cell_type == "code"]
+    assert [output.text for output in outputs[-1]] == ["1\n2\n"]
+
+
+@pytest.mark.report
 def test_a_run_has_its_profile_and_seed_and_says_what_it_was_made_from(
     project, monkeypatch
 ):

@@ -147,6 +147,8 @@ async def _run_cells(notebook: NotebookNode, name: str, row: int) -> str:
         # An output may come late on a busy machine; without one, the run is none.
         iopub_timeout=60,
         raise_on_iopub_timeout=True,
+        # What a cell prints stands in one block, however it came.
+        coalesce_streams=True,
     )
     progress = tqdm(
         notebook.cells, name, unit="cell", leave=False, position=row, disable=None
