@@ -117,7 +117,7 @@ def plot_class_map(
             ax.set_axis_off()
         for ax, picture, name in zip(cells.flat, pictures, names, strict=False):
             show_picture(ax, stack_pixels([picture], 96)[0])
-            ax.set_title(name, fontsize=6.5, pad=2)
+            ax.set_title(name, fontsize=6, pad=2)
     ax = map_part.subplots()
     ax.plot(*points.T, "o", color=COLOURS[0], markersize=3)
     for place, name in zip(points, names, strict=True):
@@ -133,7 +133,7 @@ def plot_class_map(
             textcoords="offset points",
             ha="center" if abs(x) < 0.5 else "left" if x > 0 else "right",
             va="center" if abs(y) < 0.5 else "bottom" if y > 0 else "top",
-            fontsize=6.5,
+            fontsize=6,
         )
     ax.margins(0.2, 0.08)
     ax.set_xlabel("first direction")
@@ -162,20 +162,21 @@ def plot_neighbours(
         panels = list(axes[0])
     else:
         rows = len(queries)
-        figure, axes = make_figure(0.95 * rows, rows, number + 2)
+        figure, axes = make_figure(1.05 * rows, rows, number + 2)
         panels = []
         for row, images in zip(axes, pictures, strict=True):
             for ax, picture in zip(row, images, strict=False):
                 show_picture(ax, picture)
             panels.append(row[-1])
-        axes[0, 0].set_title("test image", fontsize=7)
-        axes[0, 1].set_title("nearest", fontsize=7)
+        heads = ["test image", "nearest", "second", "third", "fourth"]
+        for ax, head in zip(axes[0, :-1], heads, strict=False):
+            ax.set_title(head, fontsize=7)
     for ax, query, nearest in zip(panels, queries, neighbours, strict=True):
         for rank, (name, cosine) in enumerate(nearest):
             y = number - 1 - rank
             colour = COLOURS[0] if name == query else "white"
-            ax.barh(y, cosine, color=colour, edgecolor=COLOURS[0], height=0.35)
-            ax.text(0, y + 0.24, f"{name} {cosine:.2f}", va="bottom", fontsize=6.5)
+            ax.barh(y, cosine, color=colour, edgecolor=COLOURS[0], height=0.25)
+            ax.text(0, y + 0.2, f"{name} {cosine:.2f}", va="bottom", fontsize=6.5)
         ax.set_title(query, fontsize=7)
         ax.set_xlim(0, 1)
         ax.set_ylim(-0.4, number - 0.1)
