@@ -22,6 +22,7 @@ from labreport import paths, results
 from labreport.results import Entry
 from studies import dann_methods
 from studies.dann_runs import (
+    GROUNDS,
     RUNS,
     STROKES,
     Domains,
@@ -77,7 +78,7 @@ def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
     A run that diverges is a result too. domains: by default those that are loaded where
     the training runs.
     """
-    run = (RUNS | STROKES)[name]
+    run = (RUNS | STROKES | GROUNDS)[name]
     domains = domains or load_domains()
     if run.held_out:
         domains = domains.held_out
@@ -156,6 +157,13 @@ def make_mnistm_strokes() -> Path:
     brings: eight hours on one core.
     """
     return make_runs("mnistm-strokes", STROKES)
+
+
+def make_mnistm_grounds() -> Path:
+    """Make the runs on flat colours, on white noise and on textures: an hour and a half
+    on one core.
+    """
+    return make_runs("mnistm-grounds", GROUNDS)
 
 
 def make_mnistm_networks() -> Path:

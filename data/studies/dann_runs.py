@@ -369,6 +369,29 @@ def list_strokes() -> dict[str, Run]:
 
 
 STROKES = list_strokes()
+
+
+def list_grounds() -> dict[str, Run]:
+    """The textures' ladder: flat colours, white noise, and the textures themselves.
+
+    The last is a run of STROKES once more, since its network is committed.
+    """
+    flat = partial(dann_methods.lay_on_grounds, contrast=0.0)
+    noisy = partial(dann_methods.lay_on_grounds, contrast=0.32)
+    return {
+        "10 epochs: flat colours, source only": Run(
+            partial(train_source_only, augment=flat), TEN
+        ),
+        "10 epochs: white noise, source only": Run(
+            partial(train_source_only, augment=noisy), TEN
+        ),
+        "10 epochs: no negative, source only": STROKES[
+            "10 epochs: no negative, source only"
+        ],
+    }
+
+
+GROUNDS = list_grounds()
 # What public versions of the network differ in, in as many epochs.
 VARIANTS = {
     "variant: batch norm": Run(train_dann, TEN, make_with_batch_norm),
