@@ -160,10 +160,12 @@ def make_mnistm_strokes() -> Path:
 
 
 def make_mnistm_grounds() -> Path:
-    """Make the runs on flat colours, on white noise and on textures: an hour and a half
-    on one core.
+    """Make the runs on flat colours, on white noise and on textures, first those of
+    three epochs: three quarters of an hour on one core.
     """
-    return make_runs("mnistm-grounds", GROUNDS)
+    short = [name for name in GROUNDS if name.startswith("3 epochs")]
+    make_runs("mnistm-grounds", short)
+    return make_runs("mnistm-grounds", [name for name in GROUNDS if name not in short])
 
 
 def make_mnistm_networks() -> Path:

@@ -372,23 +372,21 @@ STROKES = list_strokes()
 
 
 def list_grounds() -> dict[str, Run]:
-    """The textures' ladder: flat colours, white noise, and the textures themselves.
-
-    The last is a run of STROKES once more, since its network is committed.
+    """Flat colours, white noise and textures, all without negatives, in three epochs
+    and in ten. Textures in ten are a run of STROKES, whose network was not kept.
     """
-    flat = partial(dann_methods.lay_on_grounds, contrast=0.0)
-    noisy = partial(dann_methods.lay_on_grounds, contrast=0.32)
-    return {
-        "10 epochs: flat colours, source only": Run(
-            partial(train_source_only, augment=flat), TEN
-        ),
-        "10 epochs: white noise, source only": Run(
-            partial(train_source_only, augment=noisy), TEN
-        ),
-        "10 epochs: no negative, source only": STROKES[
-            "10 epochs: no negative, source only"
-        ],
+    augmentations = {
+        "flat colours": partial(dann_methods.lay_on_grounds, contrast=0.0),
+        "white noise": partial(dann_methods.lay_on_grounds, contrast=0.32),
+        "no negative": DIGITS["no negative"],
     }
+    runs = {}
+    for settings in (SHORT, TEN):
+        for digits, augment in augmentations.items():
+            name = f"{settings.num_epochs} epochs: {digits}, source only"
+            fit = partial(train_source_only, augment=augment)
+            runs[name] = Run(fit, settings)
+    return runs
 
 
 GROUNDS = list_grounds()
