@@ -169,10 +169,17 @@ def make_mnistm_grounds() -> Path:
 
 
 def make_mnistm_networks() -> Path:
-    """Write the networks of twenty epochs with and without DANN, of seed 0, rounded to
-    float16.
+    """Write the networks of twenty epochs with and without DANN, and of three epochs on
+    random grounds, of seed 0, rounded to float16.
     """
     domains = load_domains()
+    for digits, name in {
+        "flat colours": "flat-colours",
+        "white noise": "white-noise",
+        "no negative": "textures",
+    }.items():
+        network = load_run(f"3 epochs: {digits}, source only", 0, domains)
+        save_weights(network, paths.networks() / f"mnistm-{name}.pt")
     source_only = load_run("source only, paper's settings", 0, domains)
     save_weights(source_only, paths.networks() / "mnistm-source-only.pt")
     adapted = load_run("paper", 0, domains)

@@ -232,10 +232,11 @@ def train_on_pseudo_labels(
 def load_run(name: str, seed: int, domains: Domains) -> Network:
     """The network of a run, in eval mode, trained again if its weights are gone."""
     path = weights_path(name, seed)
+    run = (RUNS | GROUNDS)[name]
     if not path.is_file():
-        network, _ = RUNS[name].train(domains, seed)
+        network, _ = run.train(domains, seed)
         return network
-    network = RUNS[name].make(seed)
+    network = run.make(seed)
     network.load_state_dict(torch.load(path, weights_only=True))
     return network.eval()
 
