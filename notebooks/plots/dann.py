@@ -73,7 +73,7 @@ def plot_parts() -> Figure:
 def plot_embeddings(
     embeddings: Mapping[str, ArrayLike], labels: ArrayLike, domains: ArrayLike
 ) -> Figure:
-    """Plot embeddings (N, 2): the source in grey, the target in a colour for each class.
+    """Plot embeddings (N, 2): the source in grey, the target in a colour a class.
 
     Each network has a panel. A class is named where the source has it.
 
