@@ -23,6 +23,7 @@ from labreport import paths, results
 from labreport.results import Entry
 from studies import dann_methods
 from studies.dann_runs import (
+    GROUNDS,
     RUNS,
     STROKES,
     Domains,
@@ -78,7 +79,7 @@ def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
     A run that diverges is a result too. domains: by default those that are loaded where
     the training runs.
     """
-    run = (RUNS | STROKES)[name]
+    run = (RUNS | STROKES | GROUNDS)[name]
     domains = domains or load_domains()
     if run.held_out:
         domains = domains.held_out
@@ -159,11 +160,27 @@ def make_mnistm_strokes() -> Path:
     return make_runs("mnistm-strokes", STROKES)
 
 
+def make_mnistm_grounds() -> Path:
+    """Make the runs on flat colours, on white noise and on textures, first those of
+    three epochs: three quarters of an hour on one core.
+    """
+    short = [name for name in GROUNDS if name.startswith("3 epochs")]
+    make_runs("mnistm-grounds", short)
+    return make_runs("mnistm-grounds", [name for name in GROUNDS if name not in short])
+
+
 def make_mnistm_networks() -> Path:
-    """Write the networks of twenty epochs with and without DANN, of seed 0, rounded to
-    float16.
+    """Write the networks of twenty epochs with and without DANN, and of three epochs on
+    random grounds, of seed 0, rounded to float16.
     """
     domains = load_domains()
+    for digits, name in {
+        "flat colours": "flat-colours",
+        "white noise": "white-noise",
+        "no negative": "textures",
+    }.items():
+        network = load_run(f"3 epochs: {digits}, source only", 0, domains)
+        save_weights(network, paths.networks() / f"mnistm-{name}.pt")
     source_only = load_run("source only, paper's settings", 0, domains)
     save_weights(source_only, paths.networks() / "mnistm-source-only.pt")
     adapted = load_run("paper", 0, domains)

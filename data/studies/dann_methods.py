@@ -43,6 +43,7 @@ from dlapps.dann.pictures import (
     draw_domain_batches,
     predict,
     random_affine,
+    random_strokes,
     target_diversity,
 )
 from dlapps.dann.settings import ImprovedSettings, Settings
@@ -490,6 +491,39 @@ class Shifted(nn.Module):
             view = padded[:, :, top : top + height, left : left + width]
             probabilities.append(self.network(view).float().softmax(1))
         return torch.stack(probabilities).mean(0).log()
+
+
+def draw_grounds(number: int, contrast: float, generator: torch.Generator) -> Tensor:
+    """Random colours with white noise: (number, 3, 28, 28) float32 in [0, 1].
+
+    The colours are drawn as those of `dann.random_textures`. The noise of a ground has
+    a random deviation up to `contrast`: 0 gives flat colours, .32 the contrasts of
+    `dann.random_textures`, but without smoothness and borders.
+    """
+    grey = 0.15 + 0.7 * torch.rand(number, 1, 1, 1, generator=generator)
+    tint = 0.4 * torch.rand(number, 3, 1, 1, generator=generator) - 0.2
+    deviation = contrast * torch.rand(number, 1, 1, 1, generator=generator)
+    shared = torch.randn(number, 1, 28, 28, generator=generator)
+    own = torch.randn(number, 3, 28, 28, generator=generator)
+    noise = 0.9 * shared + 0.4 * own
+    return (grey + tint + deviation * noise).clamp(0, 1)
+
+
+def lay_on_grounds(
+    pixels: Tensor, generator: torch.Generator, contrast: float
+) -> Tensor:
+    """`dann.augment_source` without negatives, on `draw_grounds` in place of textures.
+
+    pixels: grey digits (N, 3, 28, 28). Three in four are laid on a ground, with strokes
+    of another; the rest stay on black.
+    """
+    digits = random_affine(pixels[:, :1].contiguous(), generator, padding="zeros")
+    digits = random_strokes(digits, generator)
+    below = draw_grounds(len(digits), contrast, generator)
+    above = draw_grounds(len(digits), contrast, generator)
+    laid = below.lerp(above, digits)
+    chosen = torch.rand(len(digits), 1, 1, 1, generator=generator) < 0.75
+    return torch.where(chosen, laid, digits)
 
 
 def mean_entropy(logits: Tensor) -> float:

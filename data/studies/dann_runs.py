@@ -232,10 +232,11 @@ def train_on_pseudo_labels(
 def load_run(name: str, seed: int, domains: Domains) -> Network:
     """The network of a run, in eval mode, trained again if its weights are gone."""
     path = weights_path(name, seed)
+    run = (RUNS | GROUNDS)[name]
     if not path.is_file():
-        network, _ = RUNS[name].train(domains, seed)
+        network, _ = run.train(domains, seed)
         return network
-    network = RUNS[name].make(seed)
+    network = run.make(seed)
     network.load_state_dict(torch.load(path, weights_only=True))
     return network.eval()
 
@@ -369,6 +370,27 @@ def list_strokes() -> dict[str, Run]:
 
 
 STROKES = list_strokes()
+
+
+def list_grounds() -> dict[str, Run]:
+    """Flat colours, white noise and textures, all without negatives, in three epochs
+    and in ten. Textures in ten are a run of STROKES, whose network was not kept.
+    """
+    augmentations = {
+        "flat colours": partial(dann_methods.lay_on_grounds, contrast=0.0),
+        "white noise": partial(dann_methods.lay_on_grounds, contrast=0.32),
+        "no negative": DIGITS["no negative"],
+    }
+    runs = {}
+    for settings in (SHORT, TEN):
+        for digits, augment in augmentations.items():
+            name = f"{settings.num_epochs} epochs: {digits}, source only"
+            fit = partial(train_source_only, augment=augment)
+            runs[name] = Run(fit, settings)
+    return runs
+
+
+GROUNDS = list_grounds()
 # What public versions of the network differ in, in as many epochs.
 VARIANTS = {
     "variant: batch norm": Run(train_dann, TEN, make_with_batch_norm),

@@ -1,10 +1,11 @@
 """Checks of Chapter 3: the gradient's sign, whose labels train, what is compared."""
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from checks.expect import Variables, expect, expect_same
-from dlapps import dann
+from dlapps import dann, runtime
 
 
 def baseline(its: Variables) -> None:
@@ -98,11 +99,18 @@ def pseudo_labels(its: Variables) -> None:
 
 
 def pseudo_loss(its: Variables) -> None:
-    """Let `each_loss` be the cross-entropy of each image of `halves[1]`, moved by
-    `dann.random_affine`, with its pseudo-label as the label, and `pseudo_loss` the mean
-    over the batch of the losses that are trusted.
+    """Let `pseudo_loss(teacher, student, pixels, generator)` be the mean over a batch
+    of the student's cross-entropy on the images, moved by `dann.random_affine` with
+    this generator. The label of an image is the class that the teacher gives it
+    unmoved; it counts where the teacher's probability is at least .9, else as 0.
     """
-    trusted = its.trusted[: len(its.each_loss)]
-    mean = (trusted * its.each_loss).mean()
+    teacher = its.finished["DANN"]
+    student = its.make_network()
+    pixels = dann.batch_to_pixels(its.pictures[:8])
+    got = its.pseudo_loss(teacher, student, pixels, runtime.make_generator(0))
+    confidence, guesses = teacher(pixels).softmax(1).max(1)
+    moved = dann.random_affine(pixels, runtime.make_generator(0))
+    each_loss = F.cross_entropy(student(moved), guesses, reduction="none")
+    mean = ((confidence >= 0.9) * each_loss).mean()
     why = "only sure images teach, and a teacher that is rarely sure teaches little"
-    expect_same(mean, its.pseudo_loss, "as the mean of the batch", why)
+    expect_same(mean, got, "as the mean of the batch", why)

@@ -73,9 +73,9 @@ def plot_parts() -> Figure:
 def plot_embeddings(
     embeddings: Mapping[str, ArrayLike], labels: ArrayLike, domains: ArrayLike
 ) -> Figure:
-    """Plot embeddings (N, 2), coloured by class above and by domain below.
+    """Plot embeddings (N, 2): the source in grey, the target in a colour a class.
 
-    Each network has a column.
+    Each network has a panel. A class is named where the source has it.
 
     embeddings: by the name of the network.
     labels: int (N,).
@@ -83,15 +83,15 @@ def plot_embeddings(
     """
     labels = np.asarray(labels)
     domains = np.asarray(domains)
-    figure, axes = make_figure(WIDTH / len(embeddings), 2, len(embeddings))
-    for (above, below), name in zip(axes.T, embeddings, strict=True):
-        points = np.asarray(embeddings[name])
-        above.set_title(name)
-        _scatter_classes(above, points, labels)
-        _mark_centres(above, points[domains == 0], labels[domains == 0])
-        _scatter_domains(below, points, domains)
-    handles, names = axes[1, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=2, markerscale=2)
+    figure, axes = make_figure(WIDTH / len(embeddings), 1, len(embeddings))
+    for ax, (name, embedding) in zip(axes[0], embeddings.items(), strict=True):
+        points = np.asarray(embedding)
+        is_source = domains == 0
+        x, y = points[is_source].T
+        ax.scatter(x, y, s=5, linewidths=0, color="#CCCCCC", rasterized=True)
+        _scatter_classes(ax, points[~is_source], labels[~is_source])
+        _mark_centres(ax, points[is_source], labels[is_source])
+        ax.set(title=name, xticks=[], yticks=[])
     return figure
 
 
@@ -100,8 +100,7 @@ def _scatter_classes(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
     colours = mpl.colormaps["turbo"](np.linspace(0, 1, 10))
     for label in np.unique(labels):
         x, y = points[labels == label].T
-        ax.scatter(x, y, s=4, linewidths=0, color=colours[label % 10], rasterized=True)
-    ax.set(xticks=[], yticks=[])
+        ax.scatter(x, y, s=5, linewidths=0, color=colours[label % 10], rasterized=True)
 
 
 def _mark_centres(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
@@ -113,7 +112,7 @@ def _mark_centres(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
             x,
             y,
             str(label),
-            size=9,
+            size=10,
             weight="bold",
             ha="center",
             va="center",
@@ -121,49 +120,41 @@ def _mark_centres(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
         )
 
 
-def _scatter_domains(ax: Axes, points: np.ndarray, domains: np.ndarray) -> None:
-    """Draw the source as circles, the target as triangles."""
-    for domain, (name, marker) in enumerate([("source", "o"), ("target", "^")]):
-        x, y = points[domains == domain].T
-        ax.scatter(
-            x,
-            y,
-            s=4,
-            marker=marker,
-            linewidths=0,
-            color=COLOURS[domain],
-            alpha=0.6,
-            rasterized=True,
-            label=name,
-        )
-    ax.set(xticks=[], yticks=[])
-
-
 @styled
-def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """Plot one panel for each measure, with a row for each setting.
+def plot_sweep(
+    panels: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]],
+) -> Figure:
+    """Plot a panel for each measure, with a row for each setting.
 
-    Every seed is a point, their mean a bar.
+    Every seed is a point, the mean of a series a bar. A panel with several series has a
+    legend above it.
 
-    panels: {measure: {setting: one value in per cent for each seed}}.
+    panels: {x label: {series: {setting: one value for each seed}}}.
     """
-    num_rows = max(map(len, panels.values()))
-    figure, axes = make_figure(0.5 + 0.165 * num_rows, 1, len(panels), sharey=True)
-    for index, (ax, measure) in enumerate(zip(axes[0], panels, strict=True)):
-        settings = panels[measure]
-        for row, values in enumerate(settings.values()):
-            ax.plot(
-                values,
-                np.full(len(values), row),
-                linestyle="",
-                marker=MARKERS[index],
-                color=COLOURS[index],
-                alpha=0.6,
+    first = next(iter(panels.values()))
+    settings = list(next(iter(first.values())))
+    figure, axes = make_figure(0.8 + 0.19 * len(settings), 1, len(panels), sharey=True)
+    for ax, (measure, series) in zip(axes[0], panels.items(), strict=True):
+        for index, (name, trained) in enumerate(series.items()):
+            colour = COLOURS[index]
+            for row, values in enumerate(trained.values()):
+                ax.plot(
+                    values,
+                    np.full(len(values), row),
+                    linestyle="",
+                    marker=MARKERS[index],
+                    color=colour,
+                    alpha=0.6,
+                    label=name if row == 0 else None,
+                )
+                mean = np.mean(values)
+                ax.vlines(mean, row - 0.35, row + 0.35, color=colour, linewidth=1.2)
+        if len(series) > 1:
+            ax.legend(
+                loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, columnspacing=1
             )
-            mean = np.mean(values)
-            ax.vlines(mean, row - 0.35, row + 0.35, color="black", linewidth=1.2)
-        ax.set_xlabel(f"{measure.replace('_', ' ')} (%)")
-        ax.set_yticks(range(len(settings)), list(settings))
+        ax.set_xlabel(measure)
+        ax.set_yticks(range(len(settings)), settings)
     axes[0, 0].invert_yaxis()
     return figure
 

@@ -52,7 +52,10 @@ FIGURES = {
         {"DANN": POINTS}, np.arange(20) % 10, np.arange(20) // 10
     ),
     "sweep": lambda: dann.plot_sweep(
-        {"target_accuracy": {"fixed 1": [50, 70], "slope 2": [60]}}
+        {
+            "target (%)": {"all": {"fixed 1": [50, 70], "slope 2": [60]}},
+            "domain (%)": {"own": {"fixed 1": [80]}, "new": {"fixed 1": [99]}},
+        }
     ),
     "trainings": lambda: dann.plot_trainings(TRAININGS, (60, 90)),
     "confusions": lambda: dann.plot_confusions(
@@ -195,27 +198,29 @@ def test_a_score_card_has_a_row_for_each_method_and_no_interval_leaves_0_to_1():
     assert chances == [0.25, 0.5]
 
 
-def test_embeddings_are_drawn_by_class_and_by_domain():
+def test_embeddings_are_the_source_in_grey_and_the_target_by_class():
     labels = np.arange(20) % 10
     domains = np.arange(20) // 10
-    above, below = dann.plot_embeddings({"DANN": POINTS}, labels, domains).axes
-    assert above.get_title() == "DANN"
-    centres = {text.get_text(): text.get_position() for text in above.texts}
+    [ax] = dann.plot_embeddings({"DANN": POINTS}, labels, domains).axes
+    assert ax.get_title() == "DANN"
+    centres = {text.get_text(): text.get_position() for text in ax.texts}
     assert centres["3"] == pytest.approx(POINTS[3])  # the source's only 3
-    assert {len(cloud.get_offsets()) for cloud in above.collections} == {2}
-    source, target = below.collections
-    assert (source.get_label(), target.get_label()) == ("source", "target")
+    source, *classes = ax.collections
     assert np.array_equal(source.get_offsets(), POINTS[:10])
-    assert np.array_equal(target.get_offsets(), POINTS[10:])
+    assert np.array_equal(classes[3].get_offsets(), POINTS[13:14])
+    colours = {tuple(cloud.get_facecolor()[0]) for cloud in ax.collections}
+    assert len(colours) == 11
 
 
 def test_a_sweep_has_a_dot_for_each_seed_and_a_bar_at_their_mean():
-    [ax] = FIGURES["sweep"]().axes
-    assert row_names(ax) == {0: "fixed 1", 1: "slope 2"}
-    assert ax.get_xlabel() == "target accuracy (%)"
-    assert [dots(line) for line in ax.lines] == [[(50, 0), (70, 0)], [(60, 1)]]
-    means = [bar.get_segments()[0][0, 0] for bar in ax.collections]
+    target, domain = FIGURES["sweep"]().axes
+    assert row_names(target) == {0: "fixed 1", 1: "slope 2"}
+    assert target.get_xlabel() == "target (%)"
+    assert [dots(line) for line in target.lines] == [[(50, 0), (70, 0)], [(60, 1)]]
+    means = [bar.get_segments()[0][0, 0] for bar in target.collections]
     assert means == [60, 60]
+    assert [dots(line) for line in domain.lines] == [[(80, 0)], [(99, 0)]]
+    assert written(domain.get_legend()) == ["own", "new"]
 
 
 def test_trainings_are_dots_in_both_panels_and_the_right_one_is_enlarged():

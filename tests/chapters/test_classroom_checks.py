@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -232,8 +233,20 @@ def test_losses_of_a_batch_and_of_pseudo_labels_are_recomputed():
         return losses(network, here, there, weight)[::-1]
 
     finds(domains.losses, {"losses": swapped}, losses=losses, **right)
-    right = {"each_loss": torch.arange(3.0), "trusted": torch.arange(4) == 1}
-    finds(domains.pseudo_loss, {"trusted": torch.ones(3)}, pseudo_loss=1 / 3, **right)
+    sure_of_half = torch.eye(10)[:8] * torch.tensor([9.0, 0.0]).repeat(5)
+    right["finished"] = {"DANN": lambda pixels: sure_of_half}
+
+    def pseudo_loss(teacher, student, pixels, generator, threshold=0.9, move=True):
+        confidence, guesses = teacher(pixels).softmax(1).max(1)
+        if move:
+            pixels = dann.random_affine(pixels, generator)
+        each_loss = F.cross_entropy(student(pixels), guesses, reduction="none")
+        return ((confidence >= threshold) * each_loss).mean()
+
+    traps = []
+    for wrong in ({"threshold": 0.0}, {"move": False}):
+        traps.append({"pseudo_loss": partial(pseudo_loss, **wrong)})
+    finds(domains.pseudo_loss, *traps, pseudo_loss=pseudo_loss, **right)
     logits = torch.diag(torch.tensor([9.0, 9.0, 1.0]))
     truth = torch.tensor([0, 0, 2])
     right = {"logits": logits, "truth": truth, "shares": [2 / 3, 1 / 2, 2 / 3]}

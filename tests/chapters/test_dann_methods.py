@@ -421,3 +421,21 @@ def test_proxy_a_distance_is_two_for_separate_domains_and_about_zero_for_equal_o
     source, target = features(200, 5), features(number, 5, seed=1)
     assert dann_methods.proxy_a_distance(source, target + 20) == pytest.approx(2)
     assert abs(dann_methods.proxy_a_distance(source, target)) < 0.5
+
+
+def test_grounds_are_flat_without_contrast_and_noisy_with_it():
+    flat = dann_methods.draw_grounds(5, 0.0, torch.Generator().manual_seed(0))
+    noisy = dann_methods.draw_grounds(5, 0.3, torch.Generator().manual_seed(0))
+    assert flat.shape == noisy.shape == (5, 3, 28, 28)
+    assert float(flat.std((2, 3)).max()) == pytest.approx(0, abs=1e-6)
+    assert float(noisy.std((2, 3)).min()) > 0.01
+    assert float(noisy.min()) >= 0
+    assert float(noisy.max()) <= 1
+
+
+def test_three_digits_in_four_are_laid_on_grounds_and_the_rest_stay_on_black():
+    empty = torch.zeros(400, 3, 28, 28)
+    generator = torch.Generator().manual_seed(0)
+    laid = dann_methods.lay_on_grounds(empty, generator, contrast=0.0)
+    on_black = (laid.amax((1, 2, 3)) == 0).float().mean()
+    assert float(on_black) == pytest.approx(0.25, abs=0.06)
