@@ -25,7 +25,9 @@ Rows = Mapping[str, ArrayLike]
 BLUE = "#CFE0F5"
 PINK = "#F6D3E4"
 # From D = 0, fake, to D = 1, real.
-LANDSCAPE = LinearSegmentedColormap.from_list("landscape", [PINK, "white", BLUE])
+LANDSCAPE = LinearSegmentedColormap.from_list(
+    "landscape", ["#E79CC2", "white", "#93BDEB"]
+)
 REACH = 1.7  # of the axes, on which points of the ring are drawn
 
 
@@ -251,7 +253,7 @@ def plot_stalls(rows: Rows, gradients: Mapping[str, ArrayLike]) -> Figure:
     ax.set_yscale("log")
     ax.set_xlabel("share of the training")
     ax.set_ylabel("G's gradient")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, 1.3), ncols=2, handlelength=1.6)
+    ax.legend(loc="center", bbox_to_anchor=(0.56, 0.55), handlelength=1.8)
     return figure
 
 
@@ -278,15 +280,12 @@ def plot_told(rows: Rows, ratios: Mapping[str, Mapping[str, ArrayLike]]) -> Figu
         ax.set_xlabel(measure)
         ax.set_ylim(mosaic.get_ylim())
         ax.set_yticks([])
-        ticks = [tick for tick in (2, 5, 10, 20, 50, 100) if _spans(trainings, tick)]
+        low, high = ax.get_xlim()
+        candidates = (5, 10, 20, 50, 100) if high > 5 * low else (2, 3, 4, 5, 6, 7, 8)
+        ticks = [tick for tick in candidates if low <= tick <= high]
         ax.set_xticks(ticks, [str(tick) for tick in ticks])
         ax.minorticks_off()
     return figure
-
-
-def _spans(trainings: Mapping[str, ArrayLike], tick: float) -> bool:
-    values = np.concatenate([np.asarray(each) for each in trainings.values()])
-    return bool(0.7 * values.min() <= tick <= 1.4 * values.max())
 
 
 def _as_blocks(rows: Rows) -> list[np.ndarray]:
