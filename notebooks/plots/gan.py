@@ -28,7 +28,7 @@ PINK = "#F6D3E4"
 LANDSCAPE = LinearSegmentedColormap.from_list(
     "landscape", ["#E79CC2", "white", "#93BDEB"]
 )
-REACH = 1.7  # of the axes, on which points of the ring are drawn
+REACH = 2.0  # of the axes, on which points of the ring are drawn
 
 
 def plot_networks() -> Figure:
@@ -102,7 +102,7 @@ def plot_landscapes(
 ) -> Figure:
     """Plot the points of a generator over the real ones and D's landscape.
 
-    real: (M, 2) in [-1.7, 1.7].
+    real: (M, 2) in [-2, 2].
     moments: {title: (points (N, 2), D (S, S) in [0, 1] from below on the same square)}.
     """
     figure, axes = make_figure(1.75, 1, len(moments))
@@ -129,7 +129,7 @@ def plot_paths(
 ) -> Figure:
     """Plot points on their way from noise to the real ones, and some whole paths.
 
-    real: (M, 2) in [-1.7, 1.7].
+    real: (M, 2) in [-2, 2].
     moments: {title: points (N, 2)}, a panel each.
     paths: (T, K, 2), drawn in a last panel.
     """
@@ -166,7 +166,7 @@ def plot_points(
 ) -> Figure:
     """Plot one panel for each cloud of points, over the real points.
 
-    real: (M, 2) in [-1.7, 1.7].
+    real: (M, 2) in [-2, 2].
     clouds: (N, 2) by name.
     shares: the precision and the recall of each cloud.
     """
@@ -253,7 +253,7 @@ def plot_stalls(rows: Rows, gradients: Mapping[str, ArrayLike]) -> Figure:
     ax.set_yscale("log")
     ax.set_xlabel("share of the training")
     ax.set_ylabel("G's gradient")
-    ax.legend(loc="center", bbox_to_anchor=(0.56, 0.55), handlelength=1.8)
+    ax.legend(loc="center", bbox_to_anchor=(0.56, 0.55), handlelength=1.4)
     return figure
 
 
