@@ -125,7 +125,7 @@ def measures(its: Variables) -> None:
 
 
 def saturation(its: Variables) -> None:
-    """Let `logits` be what the trained `discriminator` says of 128 images of a
+    """Let `logits` be what a discriminator that learnt alone says of 128 images of a
     generator that has learnt nothing, and `norms` the two norms of the gradient of all
     its weights: of the saturating loss, log(1 - D(G(z))), and of the other one, -log
     D(G(z)).
