@@ -44,8 +44,8 @@ def _sum_up(points: Tensor) -> Tensor:
 def loop(its: Variables) -> None:
     """Let `descend(loss, optimiser)` be one step down a loss, whatever gradients lie in
     its weights; `play(generator_rate, discriminator_rate, num_rounds=1000)` play so
-    many rounds of `discriminator_loss` and `generator_loss`, and return {"20 rounds":
-    (points (500, 2), D (60, 60)), …} of the rounds in `MOMENTS`.
+    many rounds of `discriminator_loss` and `generator_loss`, and return {round: (points
+    (500, 2), D (60, 60))} of the rounds in `MOMENTS`.
     """
     weight = torch.ones(1, requires_grad=True)
     weight.grad = torch.full((1,), 5.0)

@@ -277,19 +277,19 @@ def test_generation_plays_the_game_again():
     def play(generator_rate, discriminator_rate):
         cloud = torch.zeros(500, 2)
         landscape = torch.full((60, 60), 0.5)
-        return {"50 rounds": (cloud, landscape), "1000 rounds": (cloud, landscape)}
+        return {50: (cloud, landscape), 1000: (cloud, landscape)}
 
     def play_on(generator_rate, discriminator_rate):
         game = play(generator_rate, discriminator_rate)
-        cloud, landscape = game["1000 rounds"]
-        return game | {"1000 rounds": (cloud + 1, landscape)}
+        cloud, landscape = game[1000]
+        return game | {1000: (cloud + 1, landscape)}
 
     def play_logits(generator_rate, discriminator_rate):
-        cloud, landscape = play(generator_rate, discriminator_rate)["50 rounds"]
-        return dict.fromkeys(["50 rounds", "1000 rounds"], (cloud, landscape - 2))
+        cloud, landscape = play(generator_rate, discriminator_rate)[50]
+        return dict.fromkeys([50, 1000], (cloud, landscape - 2))
 
     def play_once(generator_rate, discriminator_rate):
-        return {"50 rounds": play(generator_rate, discriminator_rate)["50 rounds"]}
+        return {50: play(generator_rate, discriminator_rate)[50]}
 
     traps = [{"descend": pile_up}]
     traps += [{"play": trap} for trap in (play_on, play_logits, play_once)]
