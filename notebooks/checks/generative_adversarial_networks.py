@@ -7,20 +7,20 @@ from torch import Tensor
 
 from checks.expect import Variables, expect, expect_same, same
 from dlapps.core import metrics
-from dlapps.gan import Training, draw_latents, flow, generate
+from dlapps.gan import Training, draw_latents, generate
 
 
 def discriminator_step(its: Variables) -> None:
-    """Let `discriminator_loss(real, fake)` be the sum of the two means of the
-    discriminator's loss, through which no gradient shall reach the fake images.
+    """Let `discriminator_loss(discriminator, real, fake)` be the sum of the two means
+    of the discriminator's loss, through which no gradient shall reach the fake points.
     """
-    real = its.pixels[:16]
-    fake = its.pixels[16:32].clone().requires_grad_()
-    loss = its.discriminator_loss(real, fake)
-    wanted = -F.logsigmoid(its.discriminator(real)).mean()
-    wanted = wanted - F.logsigmoid(-its.discriminator(fake)).mean()
+    real = its.points[:16]
+    fake = its.points[16:32].clone().requires_grad_()
+    loss = its.discriminator_loss(_sum_up, real, fake)
+    wanted = -F.logsigmoid(_sum_up(real)).mean()
+    wanted = wanted - F.logsigmoid(-_sum_up(fake)).mean()
     why = "one of the two alone is no task"
-    expect_same(wanted, loss, "as the loss of these images", why)
+    expect_same(wanted, loss, "as the loss of these points", why)
     # autograd fails if the loss does not depend on the fakes at all.
     (gradient,) = torch.autograd.grad(loss + 0 * wanted, fake)
     why = "they have a loss of their own"
@@ -28,30 +28,55 @@ def discriminator_step(its: Variables) -> None:
 
 
 def generator_step(its: Variables) -> None:
-    """Let `generator_loss(fake)` be the mean of -log D(G(z)) of fake images."""
-    fake = its.pixels[:16]
+    """Let `generator_loss(discriminator, fake)` be the mean of -log D(G(z))."""
+    fake = its.points[:16]
     why = "with the sign turned it learns to be found out; log(1 - D(G(z))) saturates"
-    wanted = -F.logsigmoid(its.discriminator(fake)).mean()
-    expect_same(wanted, its.generator_loss(fake), "as the loss of these images", why)
+    wanted = -F.logsigmoid(_sum_up(fake)).mean()
+    got = its.generator_loss(_sum_up, fake)
+    expect_same(wanted, got, "as the loss of these points", why)
 
 
-def small_run(its: Variables) -> None:
-    """Let `settings` be `gan.PRACTICAL` with batches of 16 and the profile's
-    `gan_epochs`, and `small` what `gan.fit_gan` trains on `images` with them and seed
-    0.
+def _sum_up(points: Tensor) -> Tensor:
+    """A discriminator that anybody can compute: the logits are the sums."""
+    return points.sum(1)
+
+
+def loop(its: Variables) -> None:
+    """Let `descend(loss, optimiser)` be one step down a loss, whatever gradients lie in
+    its weights; `play(generator_rate, discriminator_rate, num_rounds=1000)` play so
+    many rounds of `discriminator_loss` and `generator_loss`, and return {round: (points
+    (500, 2), D (60, 60))} of the rounds in `MOMENTS`.
     """
-    _expect_trained(its.small)
+    weight = torch.ones(1, requires_grad=True)
+    weight.grad = torch.full((1,), 5.0)
+    its.descend((3 * weight).sum(), torch.optim.SGD([weight], lr=0.1))
+    why = "gradients add up in a weight until they are wiped out"
+    expect_same(0.7, weight, "a step of 0.1 down a slope of 3", why)
+    still = its.play(generator_rate=0, discriminator_rate=0)
+    shapes = []
+    for cloud, landscape in still.values():
+        shapes.append((tuple(cloud.shape), tuple(landscape.shape)))
+    wanted = [((500, 2), (60, 60))] * len(its.MOMENTS)
+    expect(shapes == wanted, "500 points and D (60, 60) a moment", shapes, "so it asks")
+    first_cloud, first_landscape = next(iter(still.values()))
+    last_cloud, last_landscape = list(still.values())[-1]
+    unmoved = same(first_cloud, last_cloud) and same(first_landscape, last_landscape)
+    expect(unmoved, "no change with rates of 0", "one", "a rate of 0 holds a network")
+    low = float(first_landscape.min())
+    high = float(first_landscape.max())
+    why = "D is the sigmoid of the logit"
+    expect(low >= 0 and high <= 1, "D in [0, 1]", f"{low:.3g} to {high:.3g}", why)
 
 
 def conditional(its: Variables) -> None:
-    """Let `narrow` be `gan.PRACTICAL` for ten classes, with batches of 32, the
+    """Let `settings` be `gan.Settings` for ten classes, with batches of 32, the
     profile's `cdcgan_epochs`, a learning rate of 2e-4 for the generator and an average
-    of 0.99; `told` what `gan.fit_gan` trains on `images` and `labels` with them and
-    seed 0.
+    of 0.99; `paired` what `gan.fit_gan` trains on `images` and `labels` with them, seed
+    0 and the networks of `pair`.
     """
-    _expect_trained(its.told)
-    zeros = _sample(its.told, 2, label=0)
-    ones = _sample(its.told, 2, label=1)
+    _expect_trained(its.paired)
+    zeros = _sample(its.paired, 2, label=0)
+    ones = _sample(its.paired, 2, label=1)
     why = "a generator can draw well and ignore its labels"
     expect(not same(zeros, ones), "other images of another label", "the same", why)
 
@@ -80,7 +105,7 @@ def _expect_trained(training: Training) -> None:
 @torch.no_grad()
 def _sample(training: Training, number: int, label: int = 0) -> Tensor:
     """Images of the generator as it is; the first z are the same for any number."""
-    z = draw_latents(8, training.generator.latent_dim, seed=0)[:number]
+    z = draw_latents(8, training.settings.latent_dim, seed=0)[:number]
     labels = torch.full((number,), label) if training.settings.num_classes else None
     return generate(training.generator, z, labels, "float32")
 
@@ -100,9 +125,10 @@ def measures(its: Variables) -> None:
 
 
 def saturation(its: Variables) -> None:
-    """Let `logits` be what the trained discriminator of `small` says of 128 images of a
-    fresh generator, and `norms` the two norms of the gradient of all its weights: of
-    the saturating loss, log(1 - D(G(z))), and of the other one, -log D(G(z)).
+    """Let `logits` be what a discriminator that learnt alone says of 128 images of a
+    generator that has learnt nothing, and `norms` the two norms of the gradient of all
+    its weights: of the saturating loss, log(1 - D(G(z))), and of the other one, -log
+    D(G(z)).
     """
     why = (
         "a sure discriminator leaves the saturating loss without a gradient, "
@@ -128,14 +154,18 @@ def inside(its: Variables) -> None:
 
 
 def flow_loss(its: Variables) -> None:
-    """Let `network` be the committed flow, `batch` a hundred of `pixels` and
-    `batch_labels` their labels; `noise` as many normal images, `times` from 0 to 1 as
-    (N, 1, 1, 1), `x` the points between, noise at 0 and image at 1, and `squares` the
-    mean squared error of the network's velocity there.
+    """Let `flow_loss(velocity, noise, data, times)` be the mean squared error of
+    `velocity(x, times)` at the points x between, noise at time 0 and data at time 1.
     """
+    generator = torch.Generator().manual_seed(0)
+    noise, data = torch.randn(2, 64, 2, generator=generator)
+    times = torch.rand(64, 1, generator=generator)
+
+    def velocity(x: Tensor, times: Tensor) -> Tensor:
+        return x * (1 + times)
+
     why = "with time turned round the network is asked of points that it never saw"
-    between = (1 - its.times) * its.noise + its.times * its.batch
-    expect(same(its.x, between), "points from noise at 0 to images at 1", "others", why)
-    times = its.times.flatten()
-    wanted = flow.flow_loss(its.network, its.batch, its.batch_labels, its.noise, times)
-    expect_same(wanted, its.squares, "as the loss at these points", why)
+    between = (1 - times) * noise + times * data
+    wanted = F.mse_loss(velocity(between, times), data - noise)
+    got = its.flow_loss(velocity, noise, data, times)
+    expect_same(wanted, got, "as the loss at these points", why)

@@ -4,18 +4,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from dlapps.plots import (
     COLOURS,
+    LINE_STYLES,
     MARKERS,
     WIDTH,
     make_figure,
     plot_panels,
     styled,
 )
-from plots import Estimate
 from plots.diagrams import Block, plot_diagram
 
 # Images by the title of their row or rows: uint8 (C, S, S) or (R, C, S, S).
@@ -23,6 +24,11 @@ Rows = Mapping[str, ArrayLike]
 
 BLUE = "#CFE0F5"
 PINK = "#F6D3E4"
+# From D = 0, fake, to D = 1, real.
+LANDSCAPE = LinearSegmentedColormap.from_list(
+    "landscape", ["#E79CC2", "white", "#93BDEB"]
+)
+REACH = 2.0  # of the axes, on which points of the ring are drawn
 
 
 def plot_networks() -> Figure:
@@ -91,6 +97,68 @@ def plot_mosaic(rows: Rows, columns: Sequence[str] = (), share: float = 1.0) -> 
 
 
 @styled
+def plot_landscapes(
+    real: ArrayLike, moments: Mapping[str, tuple[ArrayLike, ArrayLike]]
+) -> Figure:
+    """Plot the points of a generator over the real ones and D's landscape.
+
+    real: (M, 2) in [-2, 2].
+    moments: {title: (points (N, 2), D (S, S) in [0, 1] from below on the same square)}.
+    """
+    figure, axes = make_figure(1.75, 1, len(moments))
+    extent = (-REACH, REACH, -REACH, REACH)
+    for ax, (title, (points, landscape)) in zip(axes[0], moments.items(), strict=True):
+        ax.imshow(
+            np.asarray(landscape),
+            cmap=LANDSCAPE,
+            vmin=0,
+            vmax=1,
+            origin="lower",
+            extent=extent,
+            interpolation="bilinear",
+        )
+        _draw_points(ax, real, "0.45")
+        _draw_points(ax, points, COLOURS[1])
+        _make_square(ax, title)
+    return figure
+
+
+@styled
+def plot_paths(
+    real: ArrayLike, moments: Mapping[str, ArrayLike], paths: ArrayLike
+) -> Figure:
+    """Plot points on their way from noise to the real ones, and some whole paths.
+
+    real: (M, 2) in [-2, 2].
+    moments: {title: points (N, 2)}, a panel each.
+    paths: (T, K, 2), drawn in a last panel.
+    """
+    figure, axes = make_figure(1.75, 1, len(moments) + 1)
+    for ax, (title, points) in zip(axes[0], moments.items(), strict=False):
+        _draw_points(ax, real, "0.6")
+        _draw_points(ax, points, COLOURS[2])
+        _make_square(ax, title)
+    last = axes[0, -1]
+    _draw_points(last, real, "0.6")
+    x, y = np.moveaxis(np.asarray(paths), 2, 0)
+    last.plot(x, y, color=COLOURS[2], linewidth=0.6)
+    _make_square(last, "paths")
+    return figure
+
+
+def _draw_points(ax: Axes, points: ArrayLike, colour: str) -> None:
+    x, y = np.asarray(points).T
+    ax.scatter(x, y, s=3, linewidths=0, color=colour)
+
+
+def _make_square(ax: Axes, title: str) -> None:
+    ax.set_title(title)
+    ax.set_aspect("equal")
+    ax.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH))
+    ax.set(xticks=[], yticks=[])
+
+
+@styled
 def plot_points(
     real: ArrayLike,
     clouds: Mapping[str, ArrayLike],
@@ -98,21 +166,16 @@ def plot_points(
 ) -> Figure:
     """Plot one panel for each cloud of points, over the real points.
 
-    real: (M, 2) in [-1.7, 1.7].
+    real: (M, 2) in [-2, 2].
     clouds: (N, 2) by name.
     shares: the precision and the recall of each cloud.
     """
-    real_x, real_y = np.asarray(real).T
     figure, axes = make_figure(2.05, 1, len(clouds))
     for ax, (name, points) in zip(axes[0], clouds.items(), strict=True):
-        x, y = np.asarray(points).T
         precision, recall = shares[name]
-        ax.scatter(real_x, real_y, s=3, linewidths=0, color="0.7")
-        ax.scatter(x, y, s=3, linewidths=0, color=COLOURS[1])
-        ax.set_title(f"{name}\nprecision {precision:.2f}, recall {recall:.2f}")
-        ax.set_aspect("equal")
-        ax.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7))
-        ax.set(xticks=[], yticks=[])
+        _draw_points(ax, real, "0.7")
+        _draw_points(ax, points, COLOURS[1])
+        _make_square(ax, f"{name}\nprecision {precision:.2f}, recall {recall:.2f}")
     return figure
 
 
@@ -173,42 +236,55 @@ def plot_grey(
 
 
 @styled
-def plot_factors(
-    rows: Rows, factors: Mapping[str, Estimate], recalls: Sequence[float]
-) -> Figure:
-    """Plot one row for each setting: samples, a factor and the recall.
+def plot_stalls(rows: Rows, gradients: Mapping[str, ArrayLike]) -> Figure:
+    """Plot samples, and beside them how long the generator's gradient was.
 
-    factors: of the Fréchet ratios, with their intervals, of the settings that have one;
-    their axis is logarithmic.
-    recalls: one for each row.
+    rows: images by the title of their row.
+    gradients: {the title of a row: lengths (T,) in the course of its training}.
     """
     images = np.concatenate(_as_blocks(rows))
-    height = 0.6 * WIDTH * len(images) / images.shape[1]
-    figure, axes = make_figure(height, 1, 2, width_ratios=(2, 1))
+    height = 0.62 * WIDTH * len(images) / images.shape[1] + 0.15
+    figure, axes = make_figure(max(height, 1.7), 1, 2, width_ratios=(1.75, 1))
     mosaic, ax = axes[0]
+    _draw_mosaic(mosaic, rows)
+    for index, (name, lengths) in enumerate(gradients.items()):
+        share = np.linspace(0, 1, len(np.asarray(lengths)))
+        ax.plot(share, lengths, LINE_STYLES[index], label=name, linewidth=1)
+    ax.set_yscale("log")
+    ax.set_xlabel("share of the training")
+    ax.set_ylabel("G's gradient")
+    ax.legend(loc="center", bbox_to_anchor=(0.56, 0.55), handlelength=1.4)
+    return figure
+
+
+@styled
+def plot_told(rows: Rows, ratios: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
+    """Plot samples of networks, and beside each row the ratios of all its trainings.
+
+    rows: images by the title of their row.
+    ratios: {a measure: {the title of a row: a value for each training}}.
+    """
+    images = np.concatenate(_as_blocks(rows))
+    height = 0.6 * WIDTH * len(images) / images.shape[1] + 0.45
+    widths = (2.6, *([0.8] * len(ratios)))
+    figure, axes = make_figure(height, 1, 1 + len(ratios), width_ratios=widths)
+    mosaic = axes[0, 0]
     side = _draw_mosaic(mosaic, rows)
-    heights = _middles(len(rows), side)
-    for name, y, recall in zip(rows, heights, recalls, strict=True):
-        ax.annotate(
-            f"{recall:.2f}",
-            (1.03, y),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize=7,
-        )
-        if name in factors:
-            mean, low, high = factors[name]
-            reach = [[mean - low], [high - mean]]
-            ax.errorbar(mean, y, xerr=reach, fmt="o", capsize=2, color=COLOURS[0])
-    ax.axvline(1, color="black", linestyle="--", linewidth=0.8)
-    ax.set_title("recall", loc="right", fontsize=7)
-    ax.set_xlabel("Fréchet ratio: factor")
-    ax.set_xscale("log")
-    ax.set_xlim(0.3, 40)
-    ax.set_xticks([0.5, 1, 2, 5, 20], ["½", "1", "2", "5", "20"])
-    ax.minorticks_off()
-    ax.set_ylim(mosaic.get_ylim())
-    ax.set_yticks([])
+    heights = dict(zip(rows, _middles(len(rows), side), strict=True))
+    for index, (measure, trainings) in enumerate(ratios.items()):
+        ax = axes[0, 1 + index]
+        for name, values in trainings.items():
+            y = np.full(len(np.asarray(values)), heights[name])
+            ax.plot(values, y, MARKERS[index], color=COLOURS[index], markersize=3)
+        ax.set_xscale("log")
+        ax.set_xlabel(measure)
+        ax.set_ylim(mosaic.get_ylim())
+        ax.set_yticks([])
+        low, high = ax.get_xlim()
+        candidates = (5, 10, 20, 50, 100) if high > 5 * low else (2, 3, 4, 5, 6, 7, 8)
+        ticks = [tick for tick in candidates if low <= tick <= high]
+        ax.set_xticks(ticks, [str(tick) for tick in ticks])
+        ax.minorticks_off()
     return figure
 
 

@@ -70,8 +70,16 @@ FIGURES = {
     "grey": lambda: gan.plot_grey(
         {"a": IMAGES, "b": IMAGES}, [1, 2, 3], [0, 9], {"one": [1, 90], "other": [1, 2]}
     ),
-    "factors": lambda: gan.plot_factors(
-        {"plain": IMAGES, "worse": IMAGES}, {"worse": (2.0, 1.0, 4.0)}, [0.8, 0.7]
+    "landscapes": lambda: gan.plot_landscapes(
+        POINTS, {"early": (POINTS, np.zeros((3, 3))), "late": (-POINTS, np.eye(3))}
+    ),
+    "paths": lambda: gan.plot_paths(POINTS, {"t = 0": -POINTS}, np.ones((4, 2, 2))),
+    "stalls": lambda: gan.plot_stalls(
+        {"runs": IMAGES, "stops": IMAGES}, {"runs": [1, 2, 1], "stops": [1, 0.1, 0.01]}
+    ),
+    "told": lambda: gan.plot_told(
+        {"nothing": IMAGES, "all": IMAGES},
+        {"judge": {"nothing": [90, 80], "all": [8]}, "other": {"nothing": [7, 6]}},
     ),
 }
 
@@ -304,11 +312,41 @@ def test_a_digit_on_grey_stands_above_its_reading_and_beside_the_ratios():
     assert ratios.get_yscale() == "log"
 
 
-def test_a_factor_stands_beside_the_samples_of_its_row():
-    mosaic, factors = FIGURES["factors"]().axes
-    assert row_names(mosaic) == {4.5: "plain", 14.5: "worse"}
-    [bars] = factors.containers
-    assert dots(bars.lines[0]) == [(2, 14.5)]
-    assert ends(bars) == pytest.approx(np.array([[1, 4]]))
-    assert factors.get_ylim() == mosaic.get_ylim()
-    assert [text.get_text() for text in factors.texts] == ["0.80", "0.70"]
+def test_points_lie_on_the_landscape_with_its_first_row_below():
+    early, late = FIGURES["landscapes"]().axes
+    assert [early.get_title(), late.get_title()] == ["early", "late"]
+    real, fake = late.collections
+    assert np.array_equal(real.get_offsets(), POINTS)
+    assert np.array_equal(fake.get_offsets(), -POINTS)
+    [landscape] = late.images
+    assert landscape.origin == "lower"
+    assert np.array_equal(landscape.get_array(), np.eye(3))
+    assert landscape.get_clim() == (0, 1)
+
+
+def test_paths_have_a_panel_of_their_own_after_the_moments():
+    first, last = FIGURES["paths"]().axes
+    assert [first.get_title(), last.get_title()] == ["t = 0", "paths"]
+    assert np.array_equal(first.collections[1].get_offsets(), -POINTS)
+    assert [dots(line) for line in last.lines] == [[(1, 1)] * 4] * 2
+
+
+def test_a_stalled_gradient_goes_to_the_end_of_its_training():
+    mosaic, gradients = FIGURES["stalls"]().axes
+    assert row_names(mosaic) == {4.5: "runs", 14.5: "stops"}
+    assert [line.get_label() for line in gradients.lines] == ["runs", "stops"]
+    assert dots(gradients.lines[1]) == [(0, 1), (0.5, 0.1), (1, 0.01)]
+    assert gradients.get_yscale() == "log"
+
+
+def test_ratios_stand_beside_the_samples_of_their_row():
+    mosaic, judge, other = FIGURES["told"]().axes
+    assert row_names(mosaic) == {4.5: "nothing", 14.5: "all"}
+    assert [dots(line) for line in judge.lines] == [
+        [(90, 4.5), (80, 4.5)],
+        [(8, 14.5)],
+    ]
+    assert [dots(line) for line in other.lines] == [[(7, 4.5), (6, 4.5)]]
+    assert judge.get_ylim() == mosaic.get_ylim()
+    assert (judge.get_xlabel(), other.get_xlabel()) == ("judge", "other")
+

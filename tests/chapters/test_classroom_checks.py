@@ -24,7 +24,6 @@ from dlapps import adversarial, dann, gan, pretrained, saliency
 from dlapps.core import metrics
 from dlapps.core.training import History
 from dlapps.dann import GradientReversal
-from dlapps.gan import flow
 from dlapps.transfer.linear import make_folds
 
 torch.set_num_threads(1)
@@ -283,40 +282,83 @@ def training_of(settings, **changes):
     return replace(training, **changes)
 
 
-def test_generation_looks_at_each_training_of_an_exercise():
+def test_generation_looks_at_the_training_of_a_pair():
     small = {
         "latent_dim": 4,
         "generator_channels": 4,
         "discriminator_channels": 4,
         "size": 16,
     }
+    right = training_of(replace(gan.CONDITIONAL_PRACTICAL, **small))
     plain = training_of(replace(gan.PRACTICAL, **small))
-    told = training_of(replace(gan.CONDITIONAL_PRACTICAL, **small))
-    wide = training_of(replace(plain.settings, size=32), generator=plain.generator)
+    wide = training_of(replace(right.settings, size=32), generator=right.generator)
     history = History(discriminator_loss=[np.nan], generator_loss=[1.0])
-    lost = replace(plain, history=history)
-    alone = training_of(replace(plain.settings, discriminator_rate=0.0))
-    mixed = replace(plain, generator=copy.deepcopy(plain.generator).train())
-    traps = ({"small": trap} for trap in (wide, lost, alone, mixed))
-    finds(generation.small_run, *traps, small=plain)
-    deaf = replace(told, generator=copy.deepcopy(told.generator))
+    lost = replace(right, history=history)
+    alone = training_of(replace(right.settings, discriminator_rate=0.0))
+    mixed = replace(right, generator=copy.deepcopy(right.generator).train())
+    deaf = replace(right, generator=copy.deepcopy(right.generator))
     nn.init.zeros_(deaf.generator.from_labels[1].weight)
-    traps = [{"told": trap} for trap in (deaf, wide, plain)]
-    finds(generation.conditional, *traps, told=told)
+    traps = [{"paired": trap} for trap in (plain, wide, lost, alone, mixed, deaf)]
+    finds(generation.conditional, *traps, paired=right)
+
+
+def test_generation_plays_the_game_again():
+    def descend(loss, optimiser):
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    def pile_up(loss, optimiser):
+        loss.backward()
+        optimiser.step()
+
+    def play(generator_rate, discriminator_rate):
+        cloud = torch.zeros(500, 2)
+        landscape = torch.full((60, 60), 0.5)
+        return {50: (cloud, landscape), 1000: (cloud, landscape)}
+
+    def play_on(generator_rate, discriminator_rate):
+        game = play(generator_rate, discriminator_rate)
+        cloud, landscape = game[1000]
+        return game | {1000: (cloud + 1, landscape)}
+
+    def play_logits(generator_rate, discriminator_rate):
+        cloud, landscape = play(generator_rate, discriminator_rate)[50]
+        return dict.fromkeys([50, 1000], (cloud, landscape - 2))
+
+    def play_once(generator_rate, discriminator_rate):
+        return {50: play(generator_rate, discriminator_rate)[50]}
+
+    traps = [{"descend": pile_up}]
+    traps += [{"play": trap} for trap in (play_on, play_logits, play_once)]
+    right = {"MOMENTS": (50, 1000), "descend": descend, "play": play}
+    finds(generation.loop, *traps, **right)
 
 
 def test_generation_computes_losses_and_scores_again():
-    right = {"pixels": torch.randn(32, 3), "discriminator": lambda x: x.sum(1)}
+    right = {"points": torch.randn(32, 2)}
 
-    def loss(real, fake):
-        return -F.logsigmoid(real.sum(1)).mean() - F.logsigmoid(-fake.sum(1)).mean()
+    def loss(discriminator, real, fake):
+        of_real = F.logsigmoid(discriminator(real))
+        return -of_real.mean() - F.logsigmoid(-discriminator(fake)).mean()
 
-    right["discriminator_loss"] = lambda real, fake: loss(real, fake.detach())
-    right["generator_loss"] = lambda fake: -F.logsigmoid(fake.sum(1)).mean()
-    through = {"discriminator_loss": loss}
-    alone = {"discriminator_loss": lambda real, fake: loss(real, real)}
-    finds(generation.discriminator_step, through, alone, **right)
-    trap = {"generator_loss": lambda fake: F.logsigmoid(-fake.sum(1)).mean()}
+    def alone(discriminator, real, fake):
+        return loss(discriminator, real, real)
+
+    def detached(discriminator, real, fake):
+        return loss(discriminator, real, fake.detach())
+
+    def saturating(discriminator, fake):
+        return F.logsigmoid(-discriminator(fake)).mean()
+
+    def non_saturating(discriminator, fake):
+        return -F.logsigmoid(discriminator(fake)).mean()
+
+    right["discriminator_loss"] = detached
+    right["generator_loss"] = non_saturating
+    traps = [{"discriminator_loss": loss}, {"discriminator_loss": alone}]
+    finds(generation.discriminator_step, *traps, **right)
+    trap = {"generator_loss": saturating}
     finds(generation.generator_step, trap, **right)
     right = {"norms": [0.1, 2.0], "logits": torch.tensor([-3.0, -2.0])}
     traps = {"norms": [2.0, 0.1]}, {"logits": -right["logits"]}
@@ -340,21 +382,16 @@ def test_generation_knows_shares_and_flows_that_were_never_computed():
         return metrics.precision_recall(others, points)[1]
 
     finds(generation.inside, {"inside": recall}, inside=precision)
-    network = flow.VelocityNetwork(replace(flow.STANDARD, size=8, channels=(8, 8, 8)))
-    real = torch.rand(4, 1, 8, 8)
-    noise = torch.randn(4, 1, 8, 8)
-    labels = torch.arange(4)
-    times = torch.linspace(0, 1, 4).view(-1, 1, 1, 1)
-    x = (1 - times) * noise + times * real
-    velocities = network(x, times.flatten(), labels)
-    squares = (velocities - real + noise).square().mean()
-    right = {
-        "network": network,
-        "batch": real,
-        "noise": noise,
-        "batch_labels": labels,
-        "times": times,
-        "x": x,
-        "squares": squares,
-    }
-    finds(generation.flow_loss, {"squares": 0 * squares}, {"x": x.flip(0)}, **right)
+
+    def flow_loss(velocity, noise, data, times):
+        between = (1 - times) * noise + times * data
+        return F.mse_loss(velocity(between, times), data - noise)
+
+    def turned(velocity, noise, data, times):
+        return flow_loss(velocity, data, noise, times)
+
+    def from_noise(velocity, noise, data, times):
+        return F.mse_loss(velocity(noise, times), data - noise)
+
+    traps = [{"flow_loss": turned}, {"flow_loss": from_noise}]
+    finds(generation.flow_loss, *traps, flow_loss=flow_loss)
