@@ -22,20 +22,27 @@ from plots import Estimate
 
 @styled
 def plot_maps(
-    pictures: Tensor, maps: Mapping[str, Tensor], titles: Sequence[str]
+    pictures: Tensor,
+    maps: Mapping[str, Tensor],
+    titles: Sequence[str],
+    cell: float | None = None,
 ) -> Figure:
-    """Plot a column for each picture, as large as fits: the picture, its maps below.
+    """Plot a column for each picture: the picture, its maps below.
 
     A map is bright where it is high, up to its 99th percentile.
 
     pictures: (N, 3, H, W) in [0, 1].
     maps: (N, H, W) >= 0 by name.
     titles: one for each picture.
+    cell: the side of a picture in inches, by default as large as fits.
     """
     columns = len(pictures)
     rows = 1 + len(maps)
-    height = rows * WIDTH / columns + 0.3
-    figure, axes = make_figure(height, rows, columns)
+    if cell is None:
+        cell = WIDTH / columns - 0.08
+    size = (columns * (cell + 0.06) + 0.2, rows * (cell + 0.06) + 0.3)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
     for ax, picture, title in zip(axes[0], pictures, titles, strict=True):
         show_picture(ax, picture, title)
     for row, (name, values) in zip(axes[1:], maps.items(), strict=True):
