@@ -40,18 +40,37 @@ def plot_maps(
     rows = 1 + len(maps)
     if cell is None:
         cell = WIDTH / columns - 0.08
-    size = (columns * (cell + 0.06) + 0.2, rows * (cell + 0.06) + 0.3)
-    figure = Figure(figsize=size, layout="constrained")
+    height = rows * (cell + 0.06) + 0.3
+    figure = Figure(figsize=(WIDTH, height), layout="compressed")
     axes = figure.subplots(rows, columns, squeeze=False)
     for ax, picture, title in zip(axes[0], pictures, titles, strict=True):
         show_picture(ax, picture, title)
     for row, (name, values) in zip(axes[1:], maps.items(), strict=True):
         row[0].set_ylabel(name)
         for ax, each in zip(row, values, strict=True):
-            highest = max(np.percentile(each, 99), 1e-12)
-            ax.imshow(each, cmap="inferno", vmin=0, vmax=highest)
+            levels = np.asarray(each)
+            highest = max(np.percentile(levels, 99), 1e-12)
+            ax.imshow(levels, cmap="inferno", vmin=0, vmax=highest)
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def plot_slope(picture: Tensor, slope: Tensor, side: float = 1.8) -> Figure:
+    """Plot a picture and a signed map of it, red where it is positive.
+
+    picture: (3, H, W) in [0, 1].
+    slope: (H, W); colours end at the 99th percentile of its absolute values.
+    side: of each, in inches.
+    """
+    figure = Figure(figsize=(WIDTH, side), layout="compressed")
+    left, right = figure.subplots(1, 2)
+    show_picture(left, picture)
+    levels = np.asarray(slope)
+    highest = np.percentile(np.abs(levels), 99)
+    right.imshow(levels, cmap="RdBu_r", vmin=-highest, vmax=highest)
+    right.set_axis_off()
     return figure
 
 
@@ -245,10 +264,10 @@ def plot_ranks(ranks: Mapping[str, tuple[Sequence[int], Sequence[int]]]) -> Figu
     figure, axes = make_figure(0.5 + 0.32 * len(ranks))
     ax = axes[0, 0]
     for place, (before, after) in enumerate(ranks.values()):
-        ax.scatter(before, np.full(len(before), place - 0.14), 22, "none", "o")
-        ax.collections[-1].set_edgecolor(COLOURS[0])
-        spread = np.linspace(0.02, 0.3, len(after))
-        ax.scatter(after, place + spread, 16, COLOURS[1], "o")
+        places = np.full(len(before), place - 0.14)
+        ax.scatter(before, places, s=22, facecolors="none", edgecolors=COLOURS[0])
+        places = place + np.linspace(0.02, 0.3, len(after))
+        ax.scatter(after, places, s=16, color=COLOURS[1])
     ax.axvline(5.5, color="black", linestyle="--", linewidth=0.8)
     ax.set_xscale("log")
     ax.set_xticks([1, 5, 10, 100, 1000], ["1", "5", "10", "100", "1,000"])

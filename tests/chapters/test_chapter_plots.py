@@ -30,6 +30,7 @@ FIGURES = {
     ),
     "changes": lambda: visualizing.plot_changes(PIXELS, PIXELS + 0.01, CLASSES),
     "maps": lambda: visualizing.plot_maps(PIXELS, {"map": PIXELS[:, 0]}, CLASSES),
+    "slope": lambda: visualizing.plot_slope(PIXELS[0], PIXELS[0, 0] - 0.5),
     "removal": lambda: visualizing.plot_removal(
         PIXELS, CLASSES, [0, 1], {"map": [1, 0.2]}
     ),
