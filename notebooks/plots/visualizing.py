@@ -19,6 +19,30 @@ from dlapps.plots import (
 )
 from plots import Estimate
 
+# Between tiles, in inches.
+GAP = 0.07
+
+
+def _make_tiles(
+    rows: int, columns: int, cell: float, above: float
+) -> tuple[Figure, np.ndarray]:
+    """A figure as wide as the text, with square axes in its middle.
+
+    cell, above: their side, and the room above them, in inches.
+    """
+    height = rows * (cell + GAP) + above
+    margin = (WIDTH - columns * (cell + GAP) + GAP) / 2 / WIDTH
+    figure = Figure(figsize=(WIDTH, height))
+    figure.subplots_adjust(
+        left=margin,
+        right=1 - margin,
+        top=1 - above / height,
+        bottom=GAP / height,
+        wspace=GAP / cell,
+        hspace=GAP / cell,
+    )
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
 
 @styled
 def plot_maps(
@@ -39,10 +63,8 @@ def plot_maps(
     columns = len(pictures)
     rows = 1 + len(maps)
     if cell is None:
-        cell = WIDTH / columns - 0.08
-    height = rows * (cell + 0.06) + 0.3
-    figure = Figure(figsize=(WIDTH, height), layout="compressed")
-    axes = figure.subplots(rows, columns, squeeze=False)
+        cell = (WIDTH - 0.3) / columns - GAP
+    figure, axes = _make_tiles(rows, columns, cell, 0.34)
     for ax, picture, title in zip(axes[0], pictures, titles, strict=True):
         show_picture(ax, picture, title)
     for row, (name, values) in zip(axes[1:], maps.items(), strict=True):
@@ -64,8 +86,8 @@ def plot_slope(picture: Tensor, slope: Tensor, side: float = 1.8) -> Figure:
     slope: (H, W); colours end at the 99th percentile of its absolute values.
     side: of each, in inches.
     """
-    figure = Figure(figsize=(WIDTH, side), layout="compressed")
-    left, right = figure.subplots(1, 2)
+    figure, axes = _make_tiles(1, 2, side, 0.05)
+    left, right = axes[0]
     show_picture(left, picture)
     levels = np.asarray(slope)
     highest = np.percentile(np.abs(levels), 99)
