@@ -112,12 +112,12 @@ def plot_removal(
     """
     columns = len(frames)
     figure = Figure(figsize=(WIDTH, WIDTH / columns + 1.75), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[WIDTH / columns + 0.1, 1.55])
-    for ax, frame, title in zip(
-        above.subplots(1, columns), frames, titles, strict=True
-    ):
+    heights = [WIDTH / columns + 0.1, 1.55]
+    parts = np.asarray(figure.subfigures(2, 1, height_ratios=heights))
+    upper = parts[0].subplots(1, columns)
+    for ax, frame, title in zip(upper, frames, titles, strict=True):
         show_picture(ax, frame, title)
-    ax = below.subplots()
+    ax = parts[1].subplots()
     for index, (name, values) in enumerate(curves.items()):
         ax.plot(
             shares,
@@ -176,7 +176,7 @@ def plot_changes(clean: Tensor, changed: Tensor, titles: Sequence[str]) -> Figur
 
 @styled
 def plot_digits(
-    rows: Mapping[str, tuple[ArrayLike, ArrayLike]], truths: ArrayLike
+    rows: Mapping[str, tuple[Sequence[ArrayLike], Sequence[int]]], truths: Sequence[int]
 ) -> Figure:
     """Plot a row of digits for each name, with what a network reads above each.
 
@@ -185,7 +185,7 @@ def plot_digits(
     rows: digits (N, H, W) in [0, 1] and answers (N,) by the label of the row.
     truths: (N,).
     """
-    columns = len(np.asarray(truths))
+    columns = len(truths)
     cell = WIDTH / (columns + 1.6)
     figure, axes = make_figure(1.32 * cell * len(rows), len(rows), columns)
     for row, (label, (digits, answers)) in zip(axes, rows.items(), strict=True):
