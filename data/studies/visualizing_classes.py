@@ -115,6 +115,8 @@ SHOWN = {
     "bare": 10,
     "practical": 10,
     "best": 10,
+    "setting: no blur": 3,
+    "setting: no jitter": 3,
     "setting: 50 steps": 1,
     "setting: rate 0.5": 1,
     "setting: rate 20": 1,

@@ -5,6 +5,7 @@ network. The blur of a gradient was chosen on foolbox's 20 pictures, of five wid
 the gap on SqueezeNet; the other pictures, which chose nothing, test it.
 """
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,8 @@ CELL = 128
 SIDE = 224
 NUM_GRIDS = 40
 NUM_STEPS = 10
+# Networks of the same form, with weights drawn anew.
+NUM_DRAWN = 3
 # On the other pictures.
 CONTROLS = ("input gradient", "blurred gradient", "centre prior")
 
@@ -147,6 +150,33 @@ def remove_pixels(
     return _rounded(curves.gap)
 
 
+def draw_anew(seed: int) -> nn.Module:
+    """SqueezeNet with the weights of its convolutions drawn anew."""
+    network = copy.deepcopy(pretrained.load("squeezenet1_1"))
+    generator = runtime.make_generator(seed)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, generator=generator)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return network
+
+
+def remove_pixels_anew(method: str, seed: int) -> list[float]:
+    """SqueezeNet's gaps on the other pictures, by maps of weights drawn anew.
+
+    Those are maps of the highest score, whatever its class.
+    """
+    network = pretrained.load("squeezenet1_1")
+    images = load_others()
+    explain = saliency_methods("squeezenet1_1")[method]
+    with runtime.autocast("cpu"):
+        untrained = draw_anew(seed)
+        maps = explain(untrained, images, targets=untrained(images).argmax(1))
+        curves = saliency.deletion_insertion(network, images, maps, num_steps=NUM_STEPS)
+    return _rounded(curves.gap)
+
+
 def make_visualizing_saliency() -> Path:
     """Measure hits and gaps of the methods on two networks: about an hour on a core."""
     calls: Calls = {}
@@ -159,6 +189,10 @@ def make_visualizing_saliency() -> Path:
             calls["other gaps", label, method] = control
         another = cached(remove_pixels, name, "blurred gradient", True, 1)
         calls["other gaps", label, "another's, blurred"] = another
+    for method in ("input gradient", "blurred gradient"):
+        for seed in range(NUM_DRAWN):
+            place = "drawn anew", method, seed
+            calls[place] = cached(remove_pixels_anew, method, seed)
     done = dict(sweep(calls, "saliency"))
     parts = nest({place: done[place] for place in calls})
     return results.save("visualizing-saliency", parts, [0])

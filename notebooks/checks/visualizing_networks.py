@@ -56,22 +56,36 @@ def _parallel(first: Tensor, second: Tensor) -> bool:
 
 
 def grid(its: Variables) -> None:
-    """Make four kinds of maps of `four`, each copy for its own one of `classes`, with
-    the functions of `saliency`: `plain`, the input gradient; `smooth`, SmoothGrad of so
-    many `samples`; `guided`, guided backpropagation; `cam`, Grad-CAM at the layer
-    `"backbone.features.12"`.
+    """Let `four` be the grid four times, and make two maps of each copy for its own one
+    of `classes`: `plain`, the input gradient, and `smooth`, SmoothGrad, the mean of
+    gradients at the grid and `noise`.
     """
+    number = len(its.noise)
     smooth = saliency.smooth_grad(
-        its.network, its.four[:1], its.classes[:1], num_samples=its.samples
+        its.network, its.four[:1], its.classes[:1], num_samples=number
     )
     again = _parallel(smooth, its.smooth[:1])
     why = "maps that differ by their noise alone cannot be told from a finding"
     expect(again, "the map that SmoothGrad makes with seed 0", "another", why)
     why = "the grid is asked for each of its classes in turn"
-    numbers = [len(maps) for maps in (its.plain, its.smooth, its.guided, its.cam)]
-    expect_same([len(its.four)] * 4, numbers, "maps of each kind", why)
+    numbers = [len(its.plain), len(its.smooth)]
+    expect_same([len(its.four)] * 2, numbers, "maps of each kind", why)
+
+
+def cam(its: Variables) -> None:
+    """Let `cam` be Grad-CAM of `four` at the last `features`, each copy for its own one
+    of `classes`: the feature maps, weighted by their mean gradients, summed, positive,
+    and enlarged.
+    """
+    why = "the grid is asked for each of its classes in turn"
+    expect_same(len(its.four), len(its.cam), "maps", why)
     one = _parallel(its.cam[:1], its.cam[1:])
     expect(not one, "Grad-CAM for four classes", "the same map for all", why)
+    layer = "backbone.features.12"
+    wanted = saliency.grad_cam(its.network, its.four[:1], layer, its.classes[:1])
+    why = "weights are means of the gradient over positions, and negative sums are 0"
+    fits = _parallel(wanted, its.cam[:1])
+    expect(fits, f"Grad-CAM at {layer}", "another map", why)
 
 
 def fool(its: Variables) -> None:
@@ -94,27 +108,28 @@ def _expect_saved(its: Variables, name: str, images: Tensor) -> None:
 
 
 def draw_loop(its: Variables) -> None:
-    """Let `draw(num_steps, jitter=16)` return an image of WOMBAT of this `size`,
-    climbed from noise by steps of length 5 in z; with a jitter it is rolled for each
-    step, and blurred every ten steps.
+    """Let `draw(x, label, num_steps, jitter=16)` return x and what it becomes after
+    each step, (num_steps + 1, 3, H, W), climbed by steps of length 5 in z; with a
+    jitter the image is rolled for each step, and blurred every ten steps.
     """
-    start = its.draw(0, 0).clamp(0, 1)
-    end = its.draw(5)
-    expect_pixels(end, "draw(5)")
-    _expect_rise(its.network(end)[:, its.WOMBAT] - its.network(start)[:, its.WOMBAT])
+    states = its.draw(its.grain, its.WOMBAT, 5)
+    expect_pixels(states, "draw(grain, WOMBAT, 5)")
+    why = "the way is shown, not only its end"
+    expect_same(6, len(states), "images after 5 steps", why)
+    scores = its.network(states[[0, -1]])[:, its.WOMBAT]
+    _expect_rise(scores[1:] - scores[:1])
 
 
 def grown(its: Variables) -> None:
-    """Let `grown` be what `visualize` makes for `lite0`, twice a spoonbill by `recipe`,
-    of `begin` as the initial images, with every tenth image kept.
+    """Let `grown` be what `draw` makes of `goose` in sixty steps up the class
+    `SPOONBILL`.
     """
-    expect_pixels(its.grown.images, "grown.images")
-    why = "noise is the control: what appears there as well is not of the photograph"
-    expect_same(len(its.begin), len(its.grown.images), "images", why)
-    rise = its.lite0(its.grown.images) - its.lite0(its.begin)
-    spoonbill = its.lite0.class_names.index("spoonbill")
-    # That of the photograph may fall.
-    _expect_rise(rise[1:, spoonbill])
+    expect_pixels(its.grown, "grown")
+    fits = same(its.grown[:1], its.goose)
+    why = "the photograph is the start, so that what was added can be seen in it"
+    expect(fits, "the photograph of the geese first", "another image", why)
+    scores = its.network(its.grown[[0, -1]])[:, its.SPOONBILL]
+    _expect_rise(scores[1:] - scores[:1])
 
 
 def _expect_rise(rise: Tensor) -> None:

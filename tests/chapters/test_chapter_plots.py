@@ -41,6 +41,19 @@ FIGURES = {
         {"a → b": (70, 75, (5, 3, 7)), "b → c": (75, 76, (1, -1, 3))}
     ),
     "changes": lambda: visualizing.plot_changes(PIXELS, PIXELS + 0.01, CLASSES),
+    "maps": lambda: visualizing.plot_maps(PIXELS, {"map": PIXELS[:, 0]}, CLASSES),
+    "slope": lambda: visualizing.plot_slope(PIXELS[0], PIXELS[0, 0] - 0.5),
+    "removal": lambda: visualizing.plot_removal(
+        PIXELS, CLASSES, [0, 1], {"map": [1, 0.2]}
+    ),
+    "bars": lambda: visualizing.plot_bars({"clean": CAT, "changed": DOG}, "cat"),
+    "digits": lambda: visualizing.plot_digits(
+        {"clean": (IMAGES, [3, 1, 2]), "cut": (IMAGES, [0, 1, 2])}, [3, 1, 7]
+    ),
+    "filters": lambda: visualizing.plot_filters(
+        {"net": np.zeros((32, 5, 5))}, [0, 1], [[0, 1], [0, 0.5]], (0.3,)
+    ),
+    "ranks": lambda: visualizing.plot_ranks({"noise": ([90, 80], [1, 2])}),
     "score card": lambda: visualizing.plot_score_card(
         {"hits": HITS, "gap": HITS}, (0.25, 0.5)
     ),
@@ -193,6 +206,27 @@ def test_a_change_is_magnified_around_grey():
     assert titles(figure) == ["goose", "changed", "change × 40"]
     levels = [int(ax.images[0].get_array().max()) for ax in figure.axes]
     assert levels == pytest.approx([128, 130, 230], abs=1)  # 0.5, 0.51 and 0.9
+
+
+def test_wrong_answers_about_digits_have_another_colour():
+    axes = FIGURES["digits"]().axes
+    colours = [to_hex(ax.title.get_color()) for ax in axes]
+    assert [ax.get_title() for ax in axes] == ["3", "1", "2", "0", "1", "2"]
+    wrong = COLOURS[1].lower()
+    assert [colour.lower() == wrong for colour in colours] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_ranks_are_drawn_before_and_after():
+    before, after = FIGURES["ranks"]().axes[0].collections
+    assert list(before.get_offsets()[:, 0]) == [90, 80]
+    assert list(after.get_offsets()[:, 0]) == [1, 2]
 
 
 def test_a_score_card_has_a_row_for_each_method_and_no_interval_leaves_0_to_1():

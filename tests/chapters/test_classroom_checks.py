@@ -169,12 +169,18 @@ def test_visualizing_knows_maps_that_cannot_be_made_again_or_are_all_one(
 ):
     four = torch.cat([pixels, pixels[:1]])
     classes = torch.tensor([2, 0, 1, 3])
-    right = {"network": network, "four": four, "classes": classes, "samples": 2}
+    right = {"network": network, "four": four, "classes": classes}
     right["smooth"] = saliency.smooth_grad(network, four, classes, num_samples=2)
-    right |= {"plain": four, "guided": four, "cam": torch.rand(4, 3, 3)}
-    one = right["cam"][:1].repeat(4, 1, 1)
+    right |= {"plain": four, "noise": torch.zeros(2)}
     noise = torch.rand(right["smooth"].shape)
-    finds(visualizing.grid, {"smooth": noise}, {"cam": one}, {"plain": pixels}, **right)
+    finds(visualizing.grid, {"smooth": noise}, {"plain": pixels}, **right)
+    pretrained_network = pretrained.load("squeezenet1_1")
+    photos = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    layer = "backbone.features.12"
+    maps = saliency.grad_cam(pretrained_network, photos, layer, classes)
+    right = {"network": pretrained_network, "four": photos, "classes": classes}
+    traps = [{"cam": maps[:1].repeat(4, 1, 1)}, {"cam": maps[:3]}, {"cam": 1 - maps}]
+    finds(visualizing.cam, *traps, **right, cam=maps)
 
 
 def test_visualizing_finds_images_that_no_file_can_hold(network, pixels):
@@ -192,16 +198,18 @@ def test_visualizing_finds_drawings_that_do_not_climb(network, pixels):
     climbed = (pixels + 0.1 * ascent).clamp(0, 1)
 
     def draw_to(end):
-        return lambda steps, jitter=0: end[:1] if steps else pixels[:1]
+        return lambda x, label, steps, jitter=0: torch.cat([x] * steps + [end[:1]])
 
-    right = {"network": network, "WOMBAT": 0, "draw": draw_to(climbed)}
+    right = {"network": network, "WOMBAT": 0, "grain": pixels[:1]}
+    right["draw"] = draw_to(climbed)
     traps = [{"draw": draw_to(pixels)}, {"draw": draw_to(2 * climbed)}]
+    traps.append({"draw": lambda x, label, steps, jitter=0: climbed[:1]})
     finds(visualizing.draw_loop, *traps, **right)
-    grown = SimpleNamespace(images=climbed)
-    right = {"lite0": network, "begin": pixels, "grown": grown}
-    traps = [{"begin": climbed}]
-    for wrong in (pixels, 2 * climbed, climbed[:1]):
-        traps.append({"grown": SimpleNamespace(images=wrong)})
+    right = {"network": network, "SPOONBILL": 0, "goose": pixels[:1]}
+    right["grown"] = torch.cat([pixels[:1], climbed[:1]])
+    traps = []
+    for wrong in (pixels[[0, 0]], 2 * right["grown"], climbed[:2]):
+        traps.append({"grown": wrong})
     finds(visualizing.grown, *traps, **right)
 
 

@@ -268,7 +268,7 @@ def test_studies_write_what_is_committed(home, monkeypatch):
             self.cache = lambda function: function
 
     monkeypatch.setattr(joblib, "Memory", Uncached)
-    for function in ("play_grids", "remove_pixels"):
+    for function in ("play_grids", "remove_pixels", "remove_pixels_anew"):
         monkeypatch.setattr(visualizing_saliency, function, stand_in(function))
     results = CHECKOUT / "data" / "results"
     made = json.loads(visualizing_saliency.make_visualizing_saliency().read_text())
@@ -277,6 +277,9 @@ def test_studies_write_what_is_committed(home, monkeypatch):
         for part, function in {"hits": "play_grids", "gaps": "remove_pixels"}.items():
             assert [*made[part][label]] == [*committed[part][label]]
             assert made[part][label]["RISE"] == {function: [name, "RISE"]}
+    blurred = "blurred gradient"
+    assert made["drawn anew"][blurred]["2"] == {"remove_pixels_anew": [blurred, 2]}
+    assert [*made] == [*committed]
     for function in ("attack", "fool_the_25"):
         monkeypatch.setattr(visualizing_attacks, function, stand_in())
     monkeypatch.setattr(visualizing_attacks, "transfer", stand_in("efficientnet_lite2"))

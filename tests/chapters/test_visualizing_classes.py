@@ -9,6 +9,7 @@ from dlapps.class_visualization import MODERN, PRACTICAL, ROBUST
 from dlapps.class_visualization.ingredients import Seen
 from labreport import results
 from studies import visualizing_classes as study
+from studies import visualizing_starts as starts
 
 
 def test_the_chain_leads_from_the_practical_s_settings_to_the_best():
@@ -61,3 +62,12 @@ def test_the_margin_of_a_class_is_the_logarithm_of_its_odds():
     odds = logits.softmax(1).gather(1, targets[:, None])[:, 0].logit()
     seen = Seen(torch.zeros(4, 3, 8, 8), logits, targets)
     torch.testing.assert_close(study.class_margin(seen), odds)
+
+
+def test_starts_are_judged_before_and_after_by_each_network():
+    committed = results.load("visualizing-starts").runs["spoonbill"]
+    assert len(committed) == len(starts.SEEDS)
+    for entry in committed.values():
+        for name in study.JUDGES:
+            assert len(entry["scores"][name]) == 3
+            assert len(entry["scores"][f"{name} before"]) == 3
