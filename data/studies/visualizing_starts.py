@@ -17,7 +17,7 @@ from dlapps.core.images import stack_pixels
 from labreport import results
 from labreport.results import Entry
 from labreport.sweeps import sweep
-from studies.runs import Calls, cached, nest
+from studies.runs import Calls, Place, cached, nest
 from studies.visualizing_classes import JUDGES, SQUEEZENET
 
 SETTINGS = replace(PRACTICAL, num_steps=100)
@@ -61,5 +61,7 @@ def make_visualizing_starts() -> Path:
     for seed in SEEDS:
         calls["runs", "spoonbill", seed] = cached(climb_spoonbill, seed)
     done = dict(sweep(calls, "drawings"))
-    entries = {place: done[place] for place in calls}
+    entries: dict[Place, object] = {("shares",): []}
+    for place in calls:
+        entries[place] = done[place]
     return results.save("visualizing-starts", nest(entries), SEEDS)
