@@ -73,7 +73,8 @@ def baseline(its: Variables) -> None:
 def layers(its: Variables) -> None:
     """Let `test_recipe(block)` fit a linear SVM, with the C of `costs` that is best in
     cross-validation on the training pictures, and return whether each test picture is
-    right. Call it for VGG16's pool3, pool4 and pool5, and name the answers so.
+    right. Let `pool3`, `pool4` and `pool5` be what it returns for these layers of
+    VGG16.
     """
     why = (
         "chosen on the test pictures, the best of many owes a part of its accuracy to "

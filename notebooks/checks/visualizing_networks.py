@@ -92,7 +92,8 @@ def fool(its: Variables) -> None:
     """Let `x` be the first of `pixels`, changed by steps of length `STEP` along the
     gradient of the target's score and clamped to [0, 1] after each, until the network
     takes what a file of 8 bits keeps of it for the target, and `steps` their number.
-    Let `fooled` be what `adversarial.fool` makes of all `pixels`.
+    Let `clean` be the `pixels` of this profile, and `fooled` what `adversarial.fool`
+    makes of these.
     """
     _expect_saved(its, "x", its.x)
     _expect_saved(its, "fooled.images", its.fooled.images[its.fooled.success])

@@ -383,4 +383,3 @@ def test_ratios_stand_beside_the_samples_of_their_row():
     assert [dots(line) for line in other.lines] == [[(7, 4.5), (6, 4.5)]]
     assert judge.get_ylim() == mosaic.get_ylim()
     assert (judge.get_xlabel(), other.get_xlabel()) == ("judge", "other")
-
