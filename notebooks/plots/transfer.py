@@ -117,7 +117,7 @@ def plot_class_map(
             ax.set_axis_off()
         for ax, picture, name in zip(cells.flat, pictures, names, strict=False):
             show_picture(ax, stack_pixels([picture], 96)[0])
-            ax.set_title(name, fontsize=6, pad=2)
+            ax.set_title(name, fontsize=7, pad=2)
     ax = map_part.subplots()
     ax.plot(*points.T, "o", color=COLOURS[0], markersize=3)
     for place, name in zip(points, names, strict=True):
@@ -133,7 +133,7 @@ def plot_class_map(
             textcoords="offset points",
             ha="center" if abs(x) < 0.5 else "left" if x > 0 else "right",
             va="center" if abs(y) < 0.5 else "bottom" if y > 0 else "top",
-            fontsize=6,
+            fontsize=7,
         )
     ax.margins(0.2, 0.08)
     ax.set_xlabel("first direction")
@@ -176,7 +176,7 @@ def plot_neighbours(
             y = number - 1 - rank
             colour = COLOURS[0] if name == query else "white"
             ax.barh(y, cosine, color=colour, edgecolor=COLOURS[0], height=0.25)
-            ax.text(0, y + 0.2, f"{name} {cosine:.2f}", va="bottom", fontsize=6.5)
+            ax.text(0, y + 0.2, f"{name} {cosine:.2f}", va="bottom", fontsize=7)
         ax.set_title(query, fontsize=7)
         ax.set_xlim(0, 1)
         ax.set_ylim(-0.4, number - 0.1)
