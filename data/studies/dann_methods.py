@@ -10,7 +10,6 @@ trainings and `adapt_batch_norm` take images uint8 (N, H, W) or (N, H, W, 3).
 import copy
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import torch
@@ -23,19 +22,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dlapps.core.metrics import as_features
 from dlapps.core.runtime import autocast, device_of, drawn_from, make_generator
-from dlapps.core.training import History, Means, count_batches, minimise, run_epochs
-from dlapps.dann.improved import (
-    Student,
-    augment_source,
-    improved_losses,
-    source_losses,
-    uses_target,
-)
+from dlapps.core.training import History, Means, minimise, run_epochs
 from dlapps.dann.layers import (
     DomainAdversarialNetwork,
     DomainClassifier,
     GradientReversal,
-    ImprovedNetwork,
 )
 from dlapps.dann.pictures import (
     as_domains,
@@ -46,7 +37,7 @@ from dlapps.dann.pictures import (
     random_strokes,
     target_diversity,
 )
-from dlapps.dann.settings import ImprovedSettings, Settings
+from dlapps.dann.settings import Settings
 from dlapps.dann.training import MOMENTUM, domain_loss
 
 # What is aligned: features, a label predictor and a domain classifier.
@@ -355,66 +346,6 @@ def _fixed(predictor: nn.Module, features: Tensor) -> Tensor:
     """Logits through which gradients reach the features alone."""
     weights = {name: weight.detach() for name, weight in predictor.named_parameters()}
     return functional_call(predictor, weights, (features,))
-
-
-def fit_on_target_labels(
-    network: ImprovedNetwork,
-    source: Tensor,
-    labels: Tensor,
-    target: Tensor,
-    settings: ImprovedSettings,
-    seed: int = 0,
-    *,
-    target_labels: Tensor,
-    **options: Any,
-) -> History:
-    """`fit_improved` with true labels (M,) in the place of its pseudo-labels.
-
-    It measures how far the recipe could get. Returns the history that `fit_improved`
-    does. options: as for `fit_improved`.
-    """
-    domains = as_domains(network, source, labels, target)
-    device = device_of(network)
-    num_steps = settings.num_epochs * count_batches(len(source), settings.batch_size)
-    student = Student(network, settings.learning_rate, num_steps)
-    augment = partial(augment_source, settings=settings)
-
-    def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
-        student.network.train()
-        means = Means()
-        batches = draw_domain_batches(
-            network, domains, settings, epoch, generator, augment
-        )
-        for batch in batches:
-            with autocast(device):
-                if uses_target(batch, settings):
-                    classes = target_labels[batch.target_rows].to(device)
-                    moved = random_affine(batch.target, generator)
-                    trusted = torch.ones(len(classes), device=device)
-                    losses = improved_losses(
-                        student.network, batch, moved, classes, trusted
-                    )
-                else:
-                    losses = source_losses(student.network, batch)
-            student.step(losses["loss"])
-            means.add(losses, len(batch.classes))
-        diversity = target_diversity(network, domains)
-        return {**means.as_numbers(), "target_diversity": diversity}
-
-    identity = {
-        **asdict(settings),
-        **domains._asdict(),
-        "target_labels": target_labels,
-    }
-    return run_epochs(
-        train_epoch,
-        network,
-        student.parts(),
-        identity,
-        settings.num_epochs,
-        seed,
-        **options,
-    )
 
 
 def add_batch_norm(network: Network) -> Network:

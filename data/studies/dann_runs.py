@@ -182,7 +182,7 @@ def train_on_target_labels(
         domains,
         settings,
         seed,
-        fit=dann_methods.fit_on_target_labels,
+        fit=dann.fit_improved,
         target_labels=domains.target.labels,
         **options,
     )

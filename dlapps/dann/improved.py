@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dlapps.core import paths
+from dlapps.core.arrays import as_labels
 from dlapps.core.metrics import entropy
 from dlapps.core.runtime import autocast, device_of
 from dlapps.core.training import (
@@ -59,6 +60,7 @@ def fit_improved(
     target: ArrayLike,
     settings: ImprovedSettings = IMPROVED,
     seed: int = 0,
+    target_labels: ArrayLike | None = None,
     **options: Any,
 ) -> History:
     """Train on augmented source digits and on confident predictions for the target.
@@ -66,6 +68,8 @@ def fit_improved(
     A student is trained; the network is the teacher, the average of its weights.
 
     source: grey images (N, H, W).
+    target_labels: true labels (M,), which are learnt in place of the predictions to
+        measure how far the training could get.
     options: monitor and checkpoint, as `run_epochs` takes them.
 
     Returns the history: loss, class_loss (the part of the source), labelled_share (the
@@ -76,6 +80,9 @@ def fit_improved(
     """
     domains = as_domains(network, source, labels, target)
     check_grey(domains.source)
+    if target_labels is not None:
+        number = len(domains.target)
+        target_labels = as_labels(target_labels, number, network.num_classes)
     device = device_of(network)
     num_classes = len(domains.labels.unique())
     num_steps = settings.num_epochs * count_batches(
@@ -93,12 +100,16 @@ def fit_improved(
         for batch in batches:
             with autocast(device):
                 if uses_target(batch, settings):
-                    pseudo_labels, trusted = pseudo_label(
-                        network, batch.target, settings.threshold, num_classes
-                    )
+                    if target_labels is None:
+                        to_learn, trusted = pseudo_label(
+                            network, batch.target, settings.threshold, num_classes
+                        )
+                    else:
+                        to_learn = target_labels[batch.target_rows].to(device)
+                        trusted = torch.ones(len(to_learn), device=device)
                     moved = random_affine(batch.target, generator)
                     losses = improved_losses(
-                        student.network, batch, moved, pseudo_labels, trusted
+                        student.network, batch, moved, to_learn, trusted
                     )
                 else:
                     losses = source_losses(student.network, batch)
@@ -111,12 +122,12 @@ def fit_improved(
         train_epoch,
         network,
         student.parts(),
-        {**asdict(settings), **domains._asdict()},
+        {**asdict(settings), **domains._asdict(), "target_labels": target_labels},
         settings.num_epochs,
         seed,
         **options,
     )
-    if settings.threshold <= 1:
+    if target_labels is None and settings.threshold <= 1:
         _warn_of_few_classes(history, settings, num_classes)
     return history
 

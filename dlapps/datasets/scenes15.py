@@ -89,10 +89,8 @@ class SceneFeatures:
     def pictures(self, rows: Iterable[int]) -> list[np.ndarray]:
         """Load the pictures of these rows, uint8 (H, W, 3).
 
-        If the pictures are not stored, these are grey areas of their sizes.
+        Raises AssetError if they cannot be fetched.
         """
-        if not self.has_pictures:
-            return [np.full((*self.sizes[row], 3), 225, np.uint8) for row in rows]
         folder = assets.fetch("scenes15")
         pictures = []
         for row in rows:

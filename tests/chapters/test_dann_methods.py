@@ -266,30 +266,6 @@ def test_paired_batches_take_both_domains_in_one_order(domains):
     assert seen == [True] * 6 + [False] * 6
 
 
-def test_true_labels_are_learnt_for_every_picture_of_the_target(monkeypatch):
-    random = np.random.default_rng(0)
-    labels = random.integers(0, 10, 20)
-    source = random.integers(0, 256, (20, 28, 28), np.uint8)
-    target = random.integers(0, 256, (20, 28, 28, 3), np.uint8)
-    settings = replace(dann.IMPROVED, num_epochs=1, batch_size=2, threshold=1.0)
-
-    def train(answers):
-        return dann_methods.fit_on_target_labels(
-            dann.ImprovedNetwork(0),
-            source,
-            labels,
-            target,
-            settings,
-            target_labels=torch.tensor(answers),
-        )
-
-    right = train(labels)
-    wrong = train((labels + 1) % 10)
-    # All batches but the first two of ten, which are the warm-up.
-    assert right.labelled_share == wrong.labelled_share == pytest.approx([0.8])
-    assert right.loss != wrong.loss
-
-
 def test_variants_have_their_layers_where_they_belong():
     network = dann_methods.add_batch_norm(dann.DomainAdversarialNetwork(0))
     dann_methods.add_dropout(network, 0.5)

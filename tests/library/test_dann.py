@@ -465,6 +465,28 @@ def test_batches_of_domains_are_ready_and_know_their_progress(domains):
         assert torch.equal(batch.classes, whole.labels[batch.source_rows])
 
 
+@pytest.mark.filterwarnings("ignore:expected pseudo-labels of")
+def test_an_oracle_takes_the_target_labels_for_every_picture(domains, monkeypatch):
+    monkeypatch.setattr(improved, "WARM_UP", 0)
+    settings = replace(dann.IMPROVED, num_epochs=1, batch_size=2, threshold=1.0)
+    few = [part[:20] for part in domains]
+
+    def train(target_labels):
+        network = dann.ImprovedNetwork(0)
+        return dann.fit_improved(network, *few, settings, target_labels=target_labels)
+
+    teacher = train(None)
+    right = train(few[1])
+    wrong = train((few[1] + 1) % 10)
+    assert teacher.labelled_share[0] < 1
+    assert right.labelled_share == wrong.labelled_share == pytest.approx([1])
+    assert right.loss != wrong.loss
+    with pytest.raises(
+        ValueError, match="expected as many labels as inputs, got 5 and 20"
+    ):
+        train(few[1][:5])
+
+
 def random_ground(pixels, generator):
     return pictures.lay_on_textures(pixels[:, :1], 0.5, generator)
 
