@@ -53,6 +53,7 @@ class SoberStyle(Style):
 
 LISTING = LatexFormatter(style=SoberStyle, verboptions="breaklines,breakindentnchars=4")
 OPTIONS = ["--natbib", "--wrap=preserve", "--syntax-highlighting=none"]
+UNBROKEN = 34  # lines of code that stay on one page
 OPTIONS += ["--top-level-division=chapter"]
 
 
@@ -71,6 +72,13 @@ LATEX = Edition(
     refuted=raw("latex", rf"\refuted{{{REFUTED}}}"),
     picture=lambda url: url.removeprefix("data:image/"),
 )
+
+
+def _breakable(text: str) -> str:
+    """The option of a box of code that may break over two pages, if it is long."""
+    if text.count("\n") > UNBROKEN:
+        return "[breakable]"
+    return ""
 
 
 def _listing(code: str, lexer: Lexer) -> str:
@@ -93,6 +101,7 @@ def _escape(value: object) -> str:
 
 
 FILTERS = {
+    "breakable": _breakable,
     "column_types": _column_types,
     "listing": partial(_listing, lexer=PythonLexer()),
     "plain_listing": partial(_listing, lexer=TextLexer()),
