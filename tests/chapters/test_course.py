@@ -186,7 +186,8 @@ def test_a_course_needs_nbgrader_checks_and_a_new_folder(
     assert cli.main(["class", str(tmp_path / "course")]) == 0
     assert (tmp_path / "course" / "source" / NAME / f"{NAME}.ipynb").is_file()
     assert cli.main(["class", str(tmp_path / "course")]) == 2
-    assert "expected a new folder, got one with " in capsys.readouterr().err
+    there = tmp_path / "course" / "README.md"
+    assert f"expected a new folder, got one with {there};" in capsys.readouterr().err
     for wrong in ('"Reverse"', '"reversal"'):
         tiny.path.write_text(tiny.path.read_text().replace(wrong, '"other"'))
         with pytest.raises(LabreportError, match="expected a check of the exercise"):

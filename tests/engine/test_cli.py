@@ -212,6 +212,16 @@ def test_a_mistake_of_structure_stops_a_build(
     assert error in "".join(capsys.readouterr()).replace("labreport: ", "")
 
 
+def test_a_label_of_two_sections_stops_a_build(project, capsys, monkeypatch):
+    monkeypatch.setattr("labreport.editions.build.run_notebooks", None)
+    project.write("1_transfer", text("## A {#sec-part}"), text("## B {#sec-part}"))
+    assert main(["html"]) == 2
+    wanted = (
+        "expected one use of the label sec-1-part, got one in cell 4 and one in cell"
+    )
+    assert wanted in capsys.readouterr().err
+
+
 def test_run_takes_numbers_names_and_files(project, monkeypatch):
     ran = []
     run = "labreport.editions.execute.run_notebooks"

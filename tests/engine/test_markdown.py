@@ -232,12 +232,13 @@ def test_a_mistake_is_one_sentence_with_chapter_and_cell(
 def test_what_cannot_be_printed_is_named(
     project, monkeypatch, sign, has_luatex, complaint
 ):
+    contents = contents_of(project, monkeypatch, text(f"So {sign}"))
     run = SimpleNamespace(stdout=has_luatex)
     monkeypatch.setattr(latex, "findSystemFonts", list)
     monkeypatch.setattr(latex.subprocess, "run", lambda *_, **__: run)
-    expected = rf"^expected what prints {sign} \({complaint}"
+    expected = rf"^1_transfer, cell 4: expected what prints {sign} \({complaint}"
     with pytest.raises(LabreportError, match=expected):
-        latex.choose_fonts(f"Łódź né, {sign}", sign)
+        latex.choose_fonts(f"Łódź né, {sign}", sign, contents)
 
 
 @pytest.mark.parametrize(

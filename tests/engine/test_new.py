@@ -89,7 +89,8 @@ def test_nothing_that_is_there_is_replaced(mine, capsys):
     assert not list((mine / "notebooks").iterdir())
     inside = mine / "report" / "references.bib" / "here"
     assert main(["new", str(inside), "--title", "Another", "--author", "Nobody"]) == 2
-    assert f"got [Errno 20] Not a directory: '{inside}'" in capsys.readouterr().err
+    complaint = f"expected a folder to write into, got {inside} (Not a directory); name"
+    assert complaint in capsys.readouterr().err
 
 
 @pytest.mark.report

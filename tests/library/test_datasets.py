@@ -162,6 +162,14 @@ def test_committed_features_know_whether_their_pictures_are_at_hand(monkeypatch)
     assert not features.has_pictures
 
 
+def test_pictures_that_cannot_be_fetched_are_an_error(monkeypatch, tmp_path):
+    monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
+    monkeypatch.delenv("DLAPPS_DATA", raising=False)
+    features = datasets.load_scenes15_features()
+    with pytest.raises(AssetError, match="scenes15.*DLAPPS_DATA is not set"):
+        features.pictures([0])
+
+
 @pytest.mark.mirror
 @pytest.mark.parametrize(
     ("split", "part", "count"), [("train", "train", 60_000), ("test", "t10k", 10_000)]

@@ -48,9 +48,12 @@ def data():
     return source, torch.arange(40) % 10, target
 
 
+def make_with_batch_norm():
+    return dann_methods.add_batch_norm(dann.DomainAdversarialNetwork(0))
+
+
 def make_variant(dropout):
-    network = dann_methods.add_batch_norm(dann.DomainAdversarialNetwork(0))
-    return dann_methods.add_dropout(network, dropout)
+    return dann_methods.add_dropout(make_with_batch_norm(), dropout)
 
 
 def train_source_only(
@@ -250,6 +253,7 @@ FOREIGN = {
         {"augment": partial(dann.random_affine, padding="border")},
         "augment",
     ),
+    "batch norm": ({"make": make_with_batch_norm}, "network"),
     "dropout": ({"make": partial(make_variant, 0.5)}, "network"),
     "normalisation": (
         {"make": partial(dann.DomainAdversarialNetwork, normalisation=nn.Identity())},

@@ -87,7 +87,7 @@ def write_pdf(contents: Contents, profile: str, say: Say) -> None:
         unknown = re.search(r"Unicode character.*\(U\+(\w+)\)", str(error))
         if not unknown:
             raise
-        fonts = choose_fonts(latex, chr(int(unknown[1], 16)))
+        fonts = choose_fonts(latex, chr(int(unknown[1], 16)), contents)
         pdf = typeset(latex, figures | {"fonts.tex": fonts.encode()}, folder)
     report = paths.build() / "report.pdf"
     content = pdf.read_bytes()

@@ -53,7 +53,7 @@ class SoberStyle(Style):
 
 LISTING = LatexFormatter(style=SoberStyle, verboptions="breaklines,breakindentnchars=4")
 OPTIONS = ["--natbib", "--wrap=preserve", "--syntax-highlighting=none"]
-UNBROKEN = 34  # lines of code that stay on one page
+UNBROKEN = 24  # lines of code that stay on one page
 OPTIONS += ["--top-level-division=chapter"]
 
 
@@ -77,7 +77,7 @@ LATEX = Edition(
 def _breakable(text: str) -> str:
     """The option of a box of code that may break over two pages, if it is long."""
     if text.count("\n") > UNBROKEN:
-        return "[breakable]"
+        return "[breakable,lines before break=6]"
     return ""
 
 
@@ -204,16 +204,16 @@ def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
     return folder / "report.pdf"
 
 
-def choose_fonts(latex: str, unknown: str) -> str:
+def choose_fonts(latex: str, unknown: str, contents: Contents) -> str:
     """Write TeX that gives LuaLaTeX fonts for all characters of the document.
 
     These are DejaVu, which Matplotlib contains, and behind it fonts of the machine.
-    unknown: a character that pdfTeX lacks. Raises LabreportError for a character that
-    no font here can print.
+    unknown: a character that pdfTeX lacks. Raises LabreportError, which names the cell,
+    for a character that no font here can print.
     """
     program = subprocess.run(["kpsewhich", "luaotfload.sty"], capture_output=True)
     if not program.stdout:
-        raise _not_printable(unknown, "no LuaLaTeX", "texlive-luatex")
+        raise _not_printable(unknown, "no LuaLaTeX", "texlive-luatex", contents)
     folder = Path(mpl.get_data_path(), "fonts", "ttf").as_posix()
     dejavu = [f"{folder}/DejaVuSerif.ttf", f"{folder}/DejaVuSans.ttf"]
     missing = _characters_of_text(latex)
@@ -228,17 +228,20 @@ def choose_fonts(latex: str, unknown: str) -> str:
     if missing:
         got = "no font that has it, from left to right"
         packages = "fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji"
-        raise _not_printable(min(missing), got, packages)
+        raise _not_printable(min(missing), got, packages, contents)
     template = (TEMPLATES / "fonts.tex").read_text(encoding="utf-8")
     return template.replace("FOLDER", f"{folder}/").replace("OTHERS", ", ".join(fonts))
 
 
-def _not_printable(sign: str, got: str, packages: str) -> LabreportError:
-    """Return the error for a character that cannot be printed."""
-    return expected(
-        f"what prints {sign} (U+{ord(sign):04X}) in a PDF",
-        got,
-        f"install it (Debian: apt-get install {packages}), or write another sign",
+def _not_printable(
+    sign: str, got: str, packages: str, contents: Contents
+) -> LabreportError:
+    """Return the error for a character that cannot be printed; it names the cell."""
+    where = _find(sign, contents)
+    wanted = f"what prints {sign} (U+{ord(sign):04X}) in a PDF"
+    install = f"install it (Debian: apt-get install {packages})"
+    return LabreportError(
+        f"{where}: expected {wanted}, got {got}; {install}, or write another sign."
     )
 
 
@@ -262,6 +265,15 @@ def _characters_of_font(path: str) -> set[str]:
         return set()
     characters = set(map(chr, codes))
     return {c for c in characters if unicodedata.bidirectional(c) not in ("R", "AL")}
+
+
+def _find(sign: str, contents: Contents) -> str:
+    """Return the first cell that contains a sign."""
+    for chapter in contents.chapters:
+        for position, cell in enumerate(chapter.notebook.cells, start=1):
+            if sign in str(cell):
+                return f"{chapter.name}, cell {position}"
+    return "report.toml or references.bib"
 
 
 def _lay_out(latex: str, figures: Mapping[str, bytes], folder: Path) -> None:
