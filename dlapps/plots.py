@@ -115,6 +115,7 @@ def plot_saliency(
     columns = len(pictures)
     cell = WIDTH / (max(columns, 6) + 0.12)
     figure, axes = make_figure(cell * (1.02 * rows + 0.2), rows, columns)
+    figure.set_layout_engine("compressed")  # few columns stand in the middle
     for ax, picture, title in zip(axes[0], pictures, titles, strict=True):
         show_picture(ax, picture)
         ax.set_title(title, fontsize=7)

@@ -56,9 +56,8 @@ def _parallel(first: Tensor, second: Tensor) -> bool:
 
 
 def grid(its: Variables) -> None:
-    """Let `four` be the grid four times, `classes` the four classes in it, and make two
-    maps of each copy for its own one of these: `plain`, the input gradient, and
-    `smooth`, SmoothGrad, the mean of gradients at the grid and `noise`.
+    """Make two maps of each of `four` for its own one of `classes`: `plain`, the input
+    gradient, and `smooth`, SmoothGrad, the mean of gradients at the grid and `noise`.
     """
     number = len(its.noise)
     smooth = saliency.smooth_grad(

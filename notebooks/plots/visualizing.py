@@ -9,84 +9,27 @@ from torch import Tensor
 
 from dlapps.plots import (
     COLOURS,
-    LINE_STYLES,
     MARKERS,
     WIDTH,
     make_figure,
+    plot_curves,
     plot_grid,
     show_picture,
     styled,
 )
 from plots import Estimate
 
-# Between tiles, in inches.
-GAP = 0.07
-
-
-def _make_tiles(
-    rows: int, columns: int, cell: float, above: float
-) -> tuple[Figure, np.ndarray]:
-    """A figure as wide as the text, with square axes in its middle.
-
-    cell, above: their side, and the room above them, in inches.
-    """
-    height = rows * (cell + GAP) + above
-    margin = (WIDTH - columns * (cell + GAP) + GAP) / 2 / WIDTH
-    figure = Figure(figsize=(WIDTH, height))
-    figure.subplots_adjust(
-        left=margin,
-        right=1 - margin,
-        top=1 - above / height,
-        bottom=GAP / height,
-        wspace=GAP / cell,
-        hspace=GAP / cell,
-    )
-    return figure, figure.subplots(rows, columns, squeeze=False)
-
 
 @styled
-def plot_maps(
-    pictures: Tensor,
-    maps: Mapping[str, Tensor],
-    titles: Sequence[str],
-    cell: float | None = None,
-) -> Figure:
-    """Plot a column for each picture: the picture, its maps below.
-
-    A map is bright where it is high, up to its 99th percentile.
-
-    pictures: (N, 3, H, W) in [0, 1].
-    maps: (N, H, W) >= 0 by name.
-    titles: one for each picture.
-    cell: the side of a picture in inches, by default as large as fits.
-    """
-    columns = len(pictures)
-    rows = 1 + len(maps)
-    if cell is None:
-        cell = (WIDTH - 0.3) / columns - GAP
-    figure, axes = _make_tiles(rows, columns, cell, 0.34)
-    for ax, picture, title in zip(axes[0], pictures, titles, strict=True):
-        show_picture(ax, picture, title)
-    for row, (name, values) in zip(axes[1:], maps.items(), strict=True):
-        row[0].set_ylabel(name)
-        for ax, each in zip(row, values, strict=True):
-            levels = np.asarray(each)
-            highest = max(np.percentile(levels, 99), 1e-12)
-            ax.imshow(levels, cmap="inferno", vmin=0, vmax=highest)
-            ax.set(xticks=[], yticks=[])
-            ax.spines[:].set_visible(False)
-    return figure
-
-
-@styled
-def plot_slope(picture: Tensor, slope: Tensor, side: float = 1.8) -> Figure:
+def plot_slope(picture: Tensor, slope: Tensor, side: float = 1.9) -> Figure:
     """Plot a picture and a signed map of it, red where it is positive.
 
     picture: (3, H, W) in [0, 1].
     slope: (H, W); colours end at the 99th percentile of its absolute values.
     side: of each, in inches.
     """
-    figure, axes = _make_tiles(1, 2, side, 0.05)
+    figure, axes = make_figure(side, 1, 2)
+    figure.set_layout_engine("compressed")  # the two side by side
     left, right = axes[0]
     show_picture(left, picture)
     levels = np.asarray(slope)
@@ -97,40 +40,38 @@ def plot_slope(picture: Tensor, slope: Tensor, side: float = 1.8) -> Figure:
 
 
 @styled
-def plot_removal(
-    frames: Tensor,
-    titles: Sequence[str],
-    shares: ArrayLike,
-    curves: Mapping[str, ArrayLike],
+def plot_gaps(
+    shares: ArrayLike, orders: Mapping[str, tuple[ArrayLike, ArrayLike]]
 ) -> Figure:
-    """Plot a picture while its pixels are removed, and the probability of its class.
+    """Plot a panel for each order of pixels: two curves, the area between them shaded.
 
-    frames: (F, 3, H, W) in [0, 1].
-    titles: one for each frame.
-    shares: (S,) of the pixels, in per cent.
-    curves: the probabilities (S,) by the name of the order.
+    shares: (S,) of the pixels, from 0 to 1.
+    orders: the probabilities (S,) while pixels are removed, and while they are
+        restored, by the title of the panel.
     """
-    columns = len(frames)
-    figure = Figure(figsize=(WIDTH, WIDTH / columns + 1.75), layout="constrained")
-    heights = [WIDTH / columns + 0.1, 1.55]
-    parts = np.asarray(figure.subfigures(2, 1, height_ratios=heights))
-    upper = parts[0].subplots(1, columns)
-    for ax, frame, title in zip(upper, frames, titles, strict=True):
-        show_picture(ax, frame, title)
-    ax = parts[1].subplots()
-    for index, (name, values) in enumerate(curves.items()):
-        ax.plot(
-            shares,
-            values,
-            LINE_STYLES[index],
-            marker=MARKERS[index],
-            color=COLOURS[index],
-            label=name,
-        )
-    ax.set_xlabel("pixels removed (%)")
-    ax.set_ylabel("probability")
-    ax.set_ylim(0, 1.02)
-    ax.legend(loc="upper right")
+    percent = 100 * np.asarray(shares)
+    figure, axes = make_figure(1.95, 1, len(orders), sharey=True)
+    for ax, (title, curves) in zip(axes[0], orders.items(), strict=True):
+        removed, restored = map(np.asarray, curves)
+        ax.plot(percent, restored, "-o", color=COLOURS[0], label="restored")
+        ax.plot(percent, removed, "--s", color=COLOURS[1], label="removed")
+        for counts, colour in ((restored >= removed, 0), (restored <= removed, 1)):
+            ax.fill_between(
+                percent,
+                removed,
+                restored,
+                where=counts,
+                interpolate=True,
+                color=COLOURS[colour],
+                alpha=0.18,
+                linewidth=0,
+            )
+        ax.set_title(title)
+        ax.set_xlabel("pixels changed (%)")
+    axes[0, 0].set_ylim(0, 1.02)
+    axes[0, 0].set_ylabel("probability")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right center")
     return figure
 
 
@@ -157,6 +98,17 @@ def plot_bars(
         ax.grid(axis="y", visible=False)
     axes[0, 0].set_xlabel("probability")
     return figure
+
+
+def plot_race(target: ArrayLike, rival: ArrayLike, name: str) -> Figure:
+    """Plot the logits of a target class and of its best rival after each step.
+
+    target, rival: (T,).
+    name: of the target class.
+    """
+    steps = range(len(np.asarray(target)))
+    curves = {name: (steps, target), "its best rival": (steps, rival)}
+    return plot_curves(curves, "step", "logit", height=1.7)
 
 
 def plot_changes(clean: Tensor, changed: Tensor, titles: Sequence[str]) -> Figure:
@@ -208,22 +160,24 @@ def plot_filters(
 ) -> Figure:
     """Plot filters of two networks, and what some of them make of a grey ground.
 
-    filters: (32, h, w) by the name of the network; red is positive, blue negative.
+    filters: (F, h, w), four in a row, by the name of the network; red is positive, blue
+        negative.
     greys: (G,) from black to white.
-    responses: (F, G), a curve for each filter.
+    responses: (R, G), a curve for each filter.
     marks: greys at which a dashed line stands.
     """
     number = len(filters)
-    widths = [1.0] * number + [1.3]
-    figure, axes = make_figure(2.1, 1, number + 1, width_ratios=widths)
+    widths = [1.25] * number + [1.3]
+    figure, axes = make_figure(1.75, 1, number + 1, width_ratios=widths)
     for ax, (name, weights) in zip(axes[0], filters.items(), strict=False):
         weights = np.asarray(weights)
-        _, height, width = weights.shape
-        padded = np.full((8, 4, height + 1, width + 1), np.nan)
+        count, height, width = weights.shape
+        rows = count // 4
+        padded = np.full((rows, 4, height + 1, width + 1), np.nan)
         for index, kernel in enumerate(weights):
             largest = max(np.abs(kernel).max(), 1e-12)
             padded[index // 4, index % 4, :height, :width] = kernel / largest
-        mosaic = padded.transpose(1, 2, 0, 3).reshape(4 * (height + 1), -1)
+        mosaic = padded.transpose(0, 2, 1, 3).reshape(rows * (height + 1), -1)
         ax.imshow(mosaic, cmap="RdBu_r", vmin=-1, vmax=1)
         ax.set_axis_off()
         ax.set_title(name)

@@ -41,11 +41,9 @@ FIGURES = {
         {"a → b": (70, 75, (5, 3, 7)), "b → c": (75, 76, (1, -1, 3))}
     ),
     "changes": lambda: visualizing.plot_changes(PIXELS, PIXELS + 0.01, CLASSES),
-    "maps": lambda: visualizing.plot_maps(PIXELS, {"map": PIXELS[:, 0]}, CLASSES),
     "slope": lambda: visualizing.plot_slope(PIXELS[0], PIXELS[0, 0] - 0.5),
-    "removal": lambda: visualizing.plot_removal(
-        PIXELS, CLASSES, [0, 1], {"map": [1, 0.2]}
-    ),
+    "gaps": lambda: visualizing.plot_gaps([0, 1], {"map": ([0.9, 0], [0, 0.9])}),
+    "race": lambda: visualizing.plot_race([1, 3], torch.tensor([2, 2]), "stingray"),
     "bars": lambda: visualizing.plot_bars({"clean": CAT, "changed": DOG}, "cat"),
     "digits": lambda: visualizing.plot_digits(
         {"clean": (IMAGES, [3, 1, 2]), "cut": (IMAGES, [0, 1, 2])}, [3, 1, 7]
