@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from numpy.typing import ArrayLike
+from scipy.stats import binom
 from sklearn.svm import LinearSVC
 
 from dlapps.core.images import stack_pixels
@@ -120,25 +121,58 @@ def plot_class_map(
             ax.set_title(name, fontsize=7, pad=2)
     ax = map_part.subplots()
     ax.plot(*points.T, "o", color=COLOURS[0], markersize=3)
-    for place, name in zip(points, names, strict=True):
-        # The name stands on the side that is away from the nearest other classes.
-        distances = ((points - place) ** 2).sum(1)
-        neighbours = points[np.argsort(distances)[1:4]]
-        x, y = place - neighbours.mean(0)
-        x, y = np.array([x, y]) / np.hypot(x, y)
+    ax.margins(0.2, 0.08)
+    # In printed points, about: the width of the map, and its height.
+    size = np.array([WIDTH * 0.55 if pictures is not None else WIDTH * 0.9, 2.6]) * 72
+    spots = (points - points.min(0)) / np.ptp(points, axis=0) * size / (1.4, 1.16)
+    for place, name, shift in zip(
+        points, names, _free_shifts(spots, names), strict=True
+    ):
+        x, y = shift
         ax.annotate(
             name,
             place,
-            xytext=(4 * x, 4 * y),
+            xytext=(x, y),
             textcoords="offset points",
-            ha="center" if abs(x) < 0.5 else "left" if x > 0 else "right",
-            va="center" if abs(y) < 0.5 else "bottom" if y > 0 else "top",
+            ha="center" if x == 0 else "left" if x > 0 else "right",
+            va="center" if y == 0 else "bottom" if y > 0 else "top",
             fontsize=7,
         )
-    ax.margins(0.2, 0.08)
     ax.set_xlabel("first direction")
     ax.set_ylabel("second direction")
     return figure
+
+
+def _free_shifts(spots: np.ndarray, names: Sequence[str]) -> list[tuple[float, float]]:
+    """Choose where each name stands beside its spot, so that few names overlap.
+
+    spots: (K, 2), in printed points. Of eight sides a name takes the one where its box
+    covers least of the names before it and of all spots.
+    """
+    sides = [(5, 0), (-5, 0), (0, 4), (0, -4), (3, 3), (-3, 3), (3, -3), (-3, -3)]
+    boxes: list[np.ndarray] = [np.concatenate([spot - 2, spot + 2]) for spot in spots]
+    shifts = []
+    for spot, name in zip(spots, names, strict=True):
+        width = 4.0 * len(name)
+        height = 8.0
+        candidates = []
+        for x, y in sides:
+            left = spot[0] + x - width * (1 - np.sign(x)) / 2
+            bottom = spot[1] + y - height * (1 - np.sign(y)) / 2
+            candidates.append(np.array([left, bottom, left + width, bottom + height]))
+        covered = [
+            sum(_common_area(box, other) for other in boxes) for box in candidates
+        ]
+        best = int(np.argmin(covered))
+        boxes.append(candidates[best])
+        shifts.append(sides[best])
+    return shifts
+
+
+def _common_area(box: np.ndarray, other: np.ndarray) -> float:
+    """The area that two boxes (left, bottom, right, top) share."""
+    sides = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
+    return float(np.prod(sides.clip(0)))
 
 
 @styled
@@ -151,7 +185,7 @@ def plot_neighbours(
 
     The bar of a neighbour of another class is hollow.
 
-    queries: the class of each query.
+    queries: the class of each query, written under its picture, or above its bars.
     neighbours: (class, cosine) for each query, the nearest first.
     pictures: for each query its picture and those of its neighbours, uint8 (H, W, 3),
         drawn in a row above the bars; None to draw the bars alone.
@@ -162,13 +196,16 @@ def plot_neighbours(
         panels = list(axes[0])
     else:
         rows = len(queries)
-        figure, axes = make_figure(1.05 * rows, rows, number + 2)
+        figure, axes = make_figure(1.15 * rows, rows, number + 2)
         panels = []
         for row, images in zip(axes, pictures, strict=True):
             for ax, picture in zip(row, images, strict=False):
                 show_picture(ax, picture)
             panels.append(row[-1])
         heads = ["test image", "nearest", "second", "third", "fourth"]
+        for ax, query in zip(axes[:, 0], queries, strict=True):
+            below = {"transform": ax.transAxes, "ha": "center", "va": "top"}
+            ax.text(0.5, -0.04, query, fontsize=7, **below)
         for ax, head in zip(axes[0, :-1], heads, strict=False):
             ax.set_title(head, fontsize=7)
     for ax, query, nearest in zip(panels, queries, neighbours, strict=True):
@@ -177,7 +214,8 @@ def plot_neighbours(
             colour = COLOURS[0] if name == query else "white"
             ax.barh(y, cosine, color=colour, edgecolor=COLOURS[0], height=0.25)
             ax.text(0, y + 0.2, f"{name} {cosine:.2f}", va="bottom", fontsize=7)
-        ax.set_title(query, fontsize=7)
+        if pictures is None:
+            ax.set_title(query, fontsize=7)
         ax.set_xlim(0, 1)
         ax.set_ylim(-0.4, number - 0.1)
         ax.set_yticks([])
@@ -286,4 +324,31 @@ def plot_steps(steps: Mapping[str, tuple[float, float, Estimate]]) -> Figure:
     for ax in axes[0]:
         ax.grid(axis="y", visible=False)
         ax.tick_params(axis="y", length=0)
+    return figure
+
+
+@styled
+def plot_coin(wins: int, tosses: int) -> Figure:
+    """Plot how often a fair coin gives each number of heads, and where `wins` is.
+
+    Filled are numbers of heads at least as rare as `wins`: they add up to the p-value
+    of the exact two-sided test.
+    """
+    spread = 4 * np.sqrt(tosses) / 2
+    middle = tosses / 2
+    reach = max(spread, abs(wins - middle) + 1)
+    first = max(0, int(middle - reach))
+    last = min(tosses, int(np.ceil(middle + reach)))
+    heads = np.arange(first, last + 1)
+    chances = binom.pmf(heads, tosses, 0.5)
+    # A little more than the chance of `wins`, since equal chances are rounded.
+    is_uneven = chances <= binom.pmf(wins, tosses, 0.5) * (1 + 1e-7)
+    colours = np.where(is_uneven, COLOURS[1], "white")
+    figure, axes = make_figure(1.5)
+    ax = axes[0, 0]
+    ax.bar(heads, 100 * chances, color=colours, edgecolor=COLOURS[1], linewidth=0.7)
+    ax.axvline(wins, color="black", linestyle="--", linewidth=0.8)
+    ax.set_xlabel(f"heads in {tosses} tosses")
+    ax.set_ylabel("probability (%)")
+    ax.grid(axis="x", visible=False)
     return figure

@@ -40,6 +40,7 @@ FIGURES = {
     "steps": lambda: transfer.plot_steps(
         {"a → b": (70, 75, (5, 3, 7)), "b → c": (75, 76, (1, -1, 3))}
     ),
+    "coin": lambda: transfer.plot_coin(3, 3),
     "changes": lambda: visualizing.plot_changes(PIXELS, PIXELS + 0.01, CLASSES),
     "slope": lambda: visualizing.plot_slope(PIXELS[0], PIXELS[0, 0] - 0.5),
     "gaps": lambda: visualizing.plot_gaps([0, 1], {"map": ([0.9, 0], [0, 0.9])}),
@@ -161,8 +162,10 @@ def test_a_class_stands_at_its_place_with_its_name(name):
 
 @pytest.mark.parametrize("name", ["neighbours", "neighbours with images"])
 def test_a_neighbour_of_another_class_is_hollow(name):
-    ax = FIGURES[name]().axes[-1]
-    assert ax.get_title() == "cat"
+    figure = FIGURES[name]()
+    ax = figure.axes[-1]
+    query = written(figure.axes[0])[0] if "images" in name else ax.get_title()
+    assert query == "cat"
     assert written(ax)[:2] == ["dog 0.60", "cat 0.40"]
     assert [bar.get_width() for bar in ax.patches] == [0.6, 0.4]
     filled = [to_hex(bar.get_facecolor()) for bar in ax.patches]
@@ -196,6 +199,16 @@ def test_a_step_has_its_levels_and_its_gain_and_is_grey_where_it_may_be_none():
     assert ends(significant) == pytest.approx(np.array([[3, 7]]))
     assert significant.lines[0].get_color() == COLOURS[0]
     assert other.lines[0].get_color() == "#888888"
+
+
+def test_heads_at_least_as_uneven_as_those_counted_are_filled():
+    [ax] = FIGURES["coin"]().axes
+    heights = [bar.get_height() for bar in ax.patches]
+    assert heights == pytest.approx([12.5, 37.5, 37.5, 12.5])
+    filled = [to_hex(bar.get_facecolor()) for bar in ax.patches]
+    assert filled == [COLOURS[1].lower(), "#ffffff", "#ffffff", COLOURS[1].lower()]
+    [line] = ax.lines
+    assert line.get_xdata()[0] == 3
 
 
 def test_a_change_is_magnified_around_grey():
