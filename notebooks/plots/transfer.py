@@ -273,7 +273,7 @@ def plot_confusion(matrix: ArrayLike, names: Sequence[str]) -> Figure:
     """
     matrix = np.asarray(matrix)
     mistakes = matrix * (1 - np.eye(len(matrix), dtype=int))
-    figure, axes = make_figure(3.6)
+    figure, axes = make_figure(2.9)
     ax = axes[0, 0]
     ax.imshow(mistakes, cmap="Blues", aspect="auto")
     for row, column in np.ndindex(*matrix.shape):
