@@ -151,7 +151,7 @@ def _free_shifts(spots: np.ndarray, names: Sequence[str]) -> list[tuple[float, f
     """
     sides = [(5, 0), (-5, 0), (0, 4), (0, -4), (3, 3), (-3, 3), (3, -3), (-3, -3)]
     boxes: list[np.ndarray] = [np.concatenate([spot - 2, spot + 2]) for spot in spots]
-    shifts = []
+    shifts: list[tuple[float, float]] = []
     for spot, name in zip(spots, names, strict=True):
         width = 4.0 * len(name)
         height = 8.0
