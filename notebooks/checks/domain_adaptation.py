@@ -104,7 +104,7 @@ def pseudo_loss(its: Variables) -> None:
     this generator. The label of an image is the class that the teacher gives it
     unmoved; it counts where the teacher's probability is at least .9, else as 0.
     """
-    teacher = its.finished["DANN"]
+    teacher = its.finished["DANN-20"]
     student = its.make_network()
     pixels = dann.batch_to_pixels(its.pictures[:8])
     got = its.pseudo_loss(teacher, student, pixels, runtime.make_generator(0))

@@ -20,6 +20,8 @@ from dlapps.plots import (
 )
 from plots.diagrams import Block, plot_diagram
 
+# Of what has no legend: a series that is alone in its panel.
+GREY = "#555555"
 # The assignment's colours of feature extractor, label predictor, domain classifier.
 GREEN = "#CFE8CF"
 BLUE = "#CFE0F5"
@@ -75,7 +77,7 @@ def plot_embeddings(
 ) -> Figure:
     """Plot embeddings (N, 2): the source in grey, the target in a colour a class.
 
-    Each network has a panel. A class is named where the source has it.
+    Each network has a panel. A class is named, in its colour, where the source has it.
 
     embeddings: by the name of the network.
     labels: int (N,).
@@ -97,15 +99,19 @@ def plot_embeddings(
 
 def _scatter_classes(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
     """Draw the points of each of ten classes in a colour of its own."""
-    colours = mpl.colormaps["turbo"](np.linspace(0, 1, 10))
     for label in np.unique(labels):
         x, y = points[labels == label].T
-        ax.scatter(x, y, s=5, linewidths=0, color=colours[label % 10], rasterized=True)
+        ax.scatter(x, y, s=5, linewidths=0, color=_class_colour(label), rasterized=True)
+
+
+def _class_colour(label: int) -> tuple[float, ...]:
+    """Return the colour of one of ten classes."""
+    return mpl.colormaps["turbo"](label % 10 / 9)
 
 
 def _mark_centres(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
     """Write each label at the median of its points."""
-    halo = [withStroke(linewidth=1.8, foreground="white")]
+    halo = [withStroke(linewidth=2.2, foreground="white")]
     for label in np.unique(labels):
         x, y = np.median(points[labels == label], axis=0)
         ax.text(
@@ -114,6 +120,7 @@ def _mark_centres(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
             str(label),
             size=10,
             weight="bold",
+            color=_class_colour(label),
             ha="center",
             va="center",
             path_effects=halo,
@@ -127,7 +134,7 @@ def plot_sweep(
     """Plot a panel for each measure, with a row for each setting.
 
     Every seed is a point, the mean of a series a bar. A panel with several series has a
-    legend above it.
+    legend above it; a series that is alone is grey.
 
     panels: {x label: {series: {setting: one value for each seed}}}.
     """
@@ -136,7 +143,7 @@ def plot_sweep(
     figure, axes = make_figure(0.8 + 0.19 * len(settings), 1, len(panels), sharey=True)
     for ax, (measure, series) in zip(axes[0], panels.items(), strict=True):
         for index, (name, trained) in enumerate(series.items()):
-            colour = COLOURS[index]
+            colour = COLOURS[index] if len(series) > 1 else GREY
             for row, values in enumerate(trained.values()):
                 ax.plot(
                     values,

@@ -241,7 +241,7 @@ def test_losses_of_a_batch_and_of_pseudo_labels_are_recomputed():
 
     finds(domains.losses, {"losses": swapped}, losses=losses, **right)
     sure_of_half = torch.eye(10)[:8] * torch.tensor([9.0, 0.0]).repeat(5)
-    right["finished"] = {"DANN": lambda pixels: sure_of_half}
+    right["finished"] = {"DANN-20": lambda pixels: sure_of_half}
 
     def pseudo_loss(teacher, student, pixels, generator, threshold=0.9, move=True):
         confidence, guesses = teacher(pixels).softmax(1).max(1)
