@@ -41,17 +41,22 @@ def _sum_up(points: Tensor) -> Tensor:
     return points.sum(1)
 
 
-def loop(its: Variables) -> None:
+def descend(its: Variables) -> None:
     """Let `descend(loss, optimiser)` be one step down a loss, whatever gradients lie in
-    its weights; `play(generator_rate, discriminator_rate, num_rounds=1000)` play so
-    many rounds of `discriminator_loss` and `generator_loss`, and return {round: (points
-    (500, 2), D (60, 60))} of the rounds in `MOMENTS`.
+    its weights.
     """
     weight = torch.ones(1, requires_grad=True)
     weight.grad = torch.full((1,), 5.0)
     its.descend((3 * weight).sum(), torch.optim.SGD([weight], lr=0.1))
     why = "gradients add up in a weight until they are wiped out"
     expect_same(0.7, weight, "a step of 0.1 down a slope of 3", why)
+
+
+def loop(its: Variables) -> None:
+    """Let `play(generator_rate, discriminator_rate, num_rounds=1000)` play so many
+    rounds of `discriminator_loss` and `generator_loss`, and return {round: (points
+    (500, 2), D (60, 60))} of the rounds in `MOMENTS`.
+    """
     still = its.play(generator_rate=0, discriminator_rate=0)
     shapes = []
     for cloud, landscape in still.values():
@@ -112,12 +117,12 @@ def _sample(training: Training, number: int, label: int = 0) -> Tensor:
 
 def measures(its: Variables) -> None:
     """Let `floor` be the Fréchet distance of the real and the training features,
-    `distance` that of the real and the fake ones in units of it; `precision` and
-    `recall` those of the fakes, with k = 3.
+    `distance` that of the real and the fake ones; `precision` and `recall` those of the
+    fakes, with k = 3.
     """
     real, fake = its.real_features, its.fake_features
-    lowest = metrics.frechet_distance(real, its.train_features)
-    wanted = [lowest, metrics.frechet_distance(real, fake) / lowest]
+    wanted = [metrics.frechet_distance(real, its.train_features)]
+    wanted.append(metrics.frechet_distance(real, fake))
     wanted += metrics.precision_recall(real, fake, k=3)
     got = [its.floor, its.distance, its.precision, its.recall]
     why = "turned round, a generator of one good digit would have the best recall"

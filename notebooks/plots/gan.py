@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 from numpy.typing import ArrayLike
 
 from dlapps.plots import (
@@ -98,17 +99,21 @@ def plot_mosaic(rows: Rows, columns: Sequence[str] = (), share: float = 1.0) -> 
 
 @styled
 def plot_landscapes(
-    real: ArrayLike, moments: Mapping[str, tuple[ArrayLike, ArrayLike]]
+    real: ArrayLike,
+    moments: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    reach: float = REACH,
 ) -> Figure:
     """Plot the points of a generator over the real ones and D's landscape.
 
     real: (M, 2) in [-2, 2].
     moments: {title: (points (N, 2), D (S, S) in [0, 1] from below on the same square)}.
+    reach: the axes go from -reach to reach.
     """
-    figure, axes = make_figure(1.75, 1, len(moments))
+    height = 1.75 if len(moments) < 5 else 1.55
+    figure, axes = make_figure(height, 1, len(moments))
     extent = (-REACH, REACH, -REACH, REACH)
     for ax, (title, (points, landscape)) in zip(axes[0], moments.items(), strict=True):
-        ax.imshow(
+        image = ax.imshow(
             np.asarray(landscape),
             cmap=LANDSCAPE,
             vmin=0,
@@ -119,7 +124,11 @@ def plot_landscapes(
         )
         _draw_points(ax, real, "0.45")
         _draw_points(ax, points, COLOURS[1])
-        _make_square(ax, title)
+        _make_square(ax, title, reach)
+    bar = figure.colorbar(image, ax=list(axes[0]), fraction=0.02, pad=0.01)
+    bar.set_ticks([0, 0.5, 1])
+    bar.set_label("D")
+    bar.outline.set_visible(False)
     return figure
 
 
@@ -151,10 +160,10 @@ def _draw_points(ax: Axes, points: ArrayLike, colour: str) -> None:
     ax.scatter(x, y, s=3, linewidths=0, color=colour)
 
 
-def _make_square(ax: Axes, title: str) -> None:
+def _make_square(ax: Axes, title: str, reach: float = REACH) -> None:
     ax.set_title(title)
     ax.set_aspect("equal")
-    ax.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH))
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
     ax.set(xticks=[], yticks=[])
 
 
@@ -170,13 +179,77 @@ def plot_points(
     clouds: (N, 2) by name.
     shares: the precision and the recall of each cloud.
     """
-    figure, axes = make_figure(2.05, 1, len(clouds))
+    figure, axes = make_figure(2.1, 1, len(clouds))
     for ax, (name, points) in zip(axes[0], clouds.items(), strict=True):
         precision, recall = shares[name]
         _draw_points(ax, real, "0.7")
         _draw_points(ax, points, COLOURS[1])
-        _make_square(ax, f"{name}\nprecision {precision:.2f}, recall {recall:.2f}")
+        _make_square(ax, f"{name}\nprecision {precision:.2f}\nrecall {recall:.2f}")
     return figure
+
+
+@styled
+def plot_balls(real: ArrayLike, samples: ArrayLike, k: int = 3) -> Figure:
+    """Plot precision and recall: balls around real points, and around samples.
+
+    A ball reaches to the k-th nearest neighbour in its set. real: (M, 2).
+    samples: (N, 2).
+    """
+    figure, axes = make_figure(2.1, 1, 2, sharex=True, sharey=True)
+    pairs = {
+        "precision: samples in a ball of the data": (real, samples, "0.45", COLOURS[1]),
+        "recall: data in a ball of the samples": (samples, real, COLOURS[1], "0.45"),
+    }
+    for ax, (title, (centres, tested, ball, colour)) in zip(
+        axes[0], pairs.items(), strict=True
+    ):
+        centres = np.asarray(centres)
+        tested = np.asarray(tested)
+        between = np.linalg.norm(centres[:, None] - centres, axis=2)
+        radii = np.sort(between, axis=1)[:, k]
+        for centre, radius in zip(centres, radii, strict=True):
+            ax.add_patch(Circle(centre, radius, color=ball, alpha=0.13, linewidth=0))
+        apart = np.linalg.norm(tested[:, None] - centres, axis=2)
+        inside = (apart <= radii).any(1)
+        ax.scatter(*centres.T, s=9, color=ball)
+        ax.scatter(*tested[inside].T, s=16, color=colour)
+        missed = tested[~inside]
+        ax.scatter(*missed.T, s=16, facecolor="white", edgecolor=colour)
+        ax.set_title(f"{title}: {inside.sum()} of {len(tested)}")
+        ax.set_aspect("equal")
+        ax.set(xticks=[], yticks=[])
+        ax.grid(visible=False)
+    return figure
+
+
+@styled
+def plot_crossing() -> Figure:
+    """Plot lines that cross in one point: their velocities there, and the mean."""
+    figure, axes = make_figure(1.7, 1, 2)
+    origins = np.array([[0.0, 0.2], [0.0, 1.8]])
+    ends = np.array([[4.0, 1.8], [4.0, 0.2]])
+    crossing = np.array([2.0, 1.0])
+    for ax, title in zip(axes[0], ("two lines cross", "what v learns"), strict=True):
+        for origin, end in zip(origins, ends, strict=True):
+            ax.plot(*np.stack([origin, end]).T, color="0.7", linewidth=1)
+        ax.scatter(*origins.T, s=16, color="0.45")
+        ax.scatter(*ends.T, s=16, color=COLOURS[2])
+        ax.text(-0.15, 1.0, "noise", ha="right", va="center")
+        ax.text(4.15, 1.0, "data", ha="left", va="center")
+        ax.set_title(title)
+        ax.set(xlim=(-0.9, 4.9), ylim=(-0.1, 2.1))
+        ax.set_axis_off()
+    velocities = (ends - origins) / 4
+    for velocity in velocities:
+        _draw_arrow(axes[0, 0], crossing, velocity, COLOURS[0])
+    _draw_arrow(axes[0, 1], crossing, velocities.mean(0), COLOURS[1])
+    axes[0, 1].text(3.3, 1.0, "the mean", color=COLOURS[1], va="center")
+    return figure
+
+
+def _draw_arrow(ax: Axes, start: np.ndarray, velocity: np.ndarray, colour: str) -> None:
+    style = {"arrowstyle": "->", "color": colour, "linewidth": 1.6}
+    ax.annotate("", start + 1.2 * velocity, start, arrowprops=style)
 
 
 def plot_losses() -> Figure:
@@ -215,7 +288,7 @@ def plot_grey(
     side = _draw_mosaic(mosaic, rows)
     mosaic.xaxis.tick_bottom()
     mosaic.set_xticks(_middles(len(readings), side), readings)
-    mosaic.set_xlabel("read by a judge that never saw grey")
+    mosaic.set_xlabel("read on grey by the first classifier")
     for index, (name, values) in enumerate(ratios.items()):
         colour = COLOURS[index]
         ax.plot(grounds, values, color=colour, marker=MARKERS[index])
@@ -276,12 +349,16 @@ def plot_told(rows: Rows, ratios: Mapping[str, Mapping[str, ArrayLike]]) -> Figu
         for name, values in trainings.items():
             y = np.full(len(np.asarray(values)), heights[name])
             ax.plot(values, y, MARKERS[index], color=COLOURS[index], markersize=3)
-        ax.set_xscale("log")
         ax.set_xlabel(measure)
         ax.set_ylim(mosaic.get_ylim())
         ax.set_yticks([])
         low, high = ax.get_xlim()
-        candidates = (5, 10, 20, 50, 100) if high > 5 * low else (2, 3, 4, 5, 6, 7, 8)
+        if high < 2:  # a share
+            continue
+        ax.set_xscale("log")
+        candidates = (2, 3, 4, 5, 6, 7, 8)
+        if high > 5 * low or high > 20:
+            candidates = (5, 10, 20, 50, 100, 200, 500, 1000)
         ticks = [tick for tick in candidates if low <= tick <= high]
         ax.set_xticks(ticks, [str(tick) for tick in ticks])
         ax.minorticks_off()

@@ -78,6 +78,8 @@ FIGURES = {
     "points": lambda: gan.plot_points(
         np.eye(2), {"a": 1 - np.eye(2)}, {"a": (0.5, 1.0)}
     ),
+    "balls": lambda: gan.plot_balls(POINTS, -POINTS),
+    "crossing": gan.plot_crossing,
     "losses": gan.plot_losses,
     "grey": lambda: gan.plot_grey(
         {"a": IMAGES, "b": IMAGES}, [1, 2, 3], [0, 9], {"one": [1, 90], "other": [1, 2]}
@@ -334,7 +336,7 @@ def test_points_are_drawn_over_the_real_ones_below_what_they_score():
     real, cloud = ax.collections
     assert np.array_equal(real.get_offsets(), np.eye(2))
     assert np.array_equal(cloud.get_offsets(), 1 - np.eye(2))
-    assert ax.get_title() == "a\nprecision 0.50, recall 1.00"
+    assert ax.get_title() == "a\nprecision 0.50\nrecall 1.00"
 
 
 def test_the_slope_is_that_of_the_loss():
@@ -358,7 +360,8 @@ def test_a_digit_on_grey_stands_above_its_reading_and_beside_the_ratios():
 
 
 def test_points_lie_on_the_landscape_with_its_first_row_below():
-    early, late = FIGURES["landscapes"]().axes
+    early, late, bar = FIGURES["landscapes"]().axes
+    assert bar.get_ylabel() == "D"
     assert [early.get_title(), late.get_title()] == ["early", "late"]
     real, fake = late.collections
     assert np.array_equal(real.get_offsets(), POINTS)
