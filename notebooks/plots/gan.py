@@ -229,7 +229,9 @@ def plot_crossing() -> Figure:
     origins = np.array([[0.0, 0.2], [0.0, 1.8]])
     ends = np.array([[4.0, 1.8], [4.0, 0.2]])
     crossing = np.array([2.0, 1.0])
-    for ax, title in zip(axes[0], ("two lines cross", "what v learns"), strict=True):
+    for ax, title in zip(
+        axes[0], ("two lines cross", "what v learns: the mean"), strict=True
+    ):
         for origin, end in zip(origins, ends, strict=True):
             ax.plot(*np.stack([origin, end]).T, color="0.7", linewidth=1)
         ax.scatter(*origins.T, s=16, color="0.45")
@@ -243,7 +245,6 @@ def plot_crossing() -> Figure:
     for velocity in velocities:
         _draw_arrow(axes[0, 0], crossing, velocity, COLOURS[0])
     _draw_arrow(axes[0, 1], crossing, velocities.mean(0), COLOURS[1])
-    axes[0, 1].text(3.3, 1.0, "the mean", color=COLOURS[1], va="center")
     return figure
 
 
@@ -331,14 +332,19 @@ def plot_stalls(rows: Rows, gradients: Mapping[str, ArrayLike]) -> Figure:
 
 
 @styled
-def plot_told(rows: Rows, ratios: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
-    """Plot samples of networks, and beside each row the ratios of all its trainings.
+def plot_told(
+    rows: Rows,
+    ratios: Mapping[str, Mapping[str, ArrayLike]],
+    share: float = 0.55,
+) -> Figure:
+    """Plot samples of networks, and beside each row the scores of all its trainings.
 
     rows: images by the title of their row.
     ratios: {a measure: {the title of a row: a value for each training}}.
+    share: how much of the text's width the samples take, about.
     """
     images = np.concatenate(_as_blocks(rows))
-    height = 0.6 * WIDTH * len(images) / images.shape[1] + 0.45
+    height = share * WIDTH * len(images) / images.shape[1] + 0.45
     widths = (2.6, *([0.8] * len(ratios)))
     figure, axes = make_figure(height, 1, 1 + len(ratios), width_ratios=widths)
     mosaic = axes[0, 0]
@@ -356,12 +362,21 @@ def plot_told(rows: Rows, ratios: Mapping[str, Mapping[str, ArrayLike]]) -> Figu
         if high < 2:  # a share
             continue
         ax.set_xscale("log")
-        candidates = (2, 3, 4, 5, 6, 7, 8)
-        if high > 5 * low or high > 20:
-            candidates = (5, 10, 20, 50, 100, 200, 500, 1000)
+        candidates = (2, 3, 4, 5, 6, 8, 10, 15)
+        if high > 5 * low:
+            candidates = (5, 10, 30, 100, 300, 1000)
+        elif high > 50:
+            candidates = (50, 75, 100, 150, 200, 300)
         ticks = [tick for tick in candidates if low <= tick <= high]
         ax.set_xticks(ticks, [str(tick) for tick in ticks])
         ax.minorticks_off()
+    # The samples keep their shape, so they may be lower than the axes beside them.
+    figure.draw_without_rendering()
+    samples = mosaic.get_position()
+    figure.set_layout_engine("none")
+    for ax in axes[0, 1:]:
+        place = ax.get_position()
+        ax.set_position((place.x0, samples.y0, place.width, samples.height))
     return figure
 
 
