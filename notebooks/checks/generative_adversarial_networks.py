@@ -75,7 +75,7 @@ def loop(its: Variables) -> None:
 
 def conditional(its: Variables) -> None:
     """Let `settings` be `gan.Settings` for ten classes, with batches of 32, the
-    profile's `cdcgan_epochs`, a learning rate of 2e-4 for the generator and an average
+    profile's `gan_epochs`, a learning rate of 2e-4 for the generator and an average
     of 0.99; `paired` what `gan.fit_gan` trains on `images` and `labels` with them, seed
     0 and the networks of `pair`.
     """
