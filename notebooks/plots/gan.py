@@ -250,7 +250,8 @@ def plot_crossing() -> Figure:
 
 def _draw_arrow(ax: Axes, start: np.ndarray, velocity: np.ndarray, colour: str) -> None:
     style = {"arrowstyle": "->", "color": colour, "linewidth": 1.6}
-    ax.annotate("", start + 1.2 * velocity, start, arrowprops=style)
+    x, y = start + 1.2 * velocity
+    ax.annotate("", (x, y), (start[0], start[1]), arrowprops=style)
 
 
 def plot_losses() -> Figure:
@@ -362,11 +363,11 @@ def plot_told(
         if high < 2:  # a share
             continue
         ax.set_xscale("log")
-        candidates = (2, 3, 4, 5, 6, 8, 10, 15)
+        candidates = [2, 3, 4, 5, 6, 8, 10, 15]
         if high > 5 * low:
-            candidates = (5, 10, 30, 100, 300, 1000)
+            candidates = [5, 10, 30, 100, 300, 1000]
         elif high > 50:
-            candidates = (50, 75, 100, 150, 200, 300)
+            candidates = [50, 75, 100, 150, 200, 300]
         ticks = [tick for tick in candidates if low <= tick <= high]
         ax.set_xticks(ticks, [str(tick) for tick in ticks])
         ax.minorticks_off()
