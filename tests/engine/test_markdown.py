@@ -284,3 +284,15 @@ def test_a_changed_picture_makes_the_editions_outdated(project):
         digests.append(digest_inputs("quick"))
     assert len(set(digests)) == 3
     assert digests[-1] == digests[-2]
+
+
+def test_a_page_may_end_between_statements_of_a_cell_alone():
+    cell = "import a\n\nx = 1\ny = 2\nz = 3\n\n\ndef f():\n    b = 1\n\n    return b"
+    parts = latex._parts(cell)
+    assert [code for code, _ in parts] == [
+        "import a\n\nx = 1\ny = 2\nz = 3",
+        "def f():\n    b = 1\n\n    return b",
+    ]
+    assert [options for _, options in parts] == ["continues", "continued"]
+    assert latex._parts("x = 1") == [("x = 1", "")]
+    assert latex._parts("x\n" * 40) == [("x\n" * 40, "breakable")]

@@ -75,10 +75,35 @@ LATEX = Edition(
 
 
 def _breakable(text: str) -> str:
-    """The option of a box of code that may break over two pages, if it is long."""
+    """The option of a box of output that may break over two pages, if it is long."""
     if text.count("\n") > UNBROKEN:
-        return "[breakable,lines before break=6]"
+        return "[breakable]"
     return ""
+
+
+def _parts(code: str) -> list[tuple[str, str]]:
+    """Part code where a page may end: at a blank line above a statement.
+
+    Returns each part's code and the options of its box. The boxes of a cell follow one
+    another without a gap.
+    """
+    parts: list[str] = []
+    for piece in re.split(r"\n\n+(?=\S)", code):
+        if parts and (parts[-1].count("\n") < 2 or piece.count("\n") < 2):
+            parts[-1] += f"\n\n{piece}"
+        else:
+            parts.append(piece)
+    boxes = []
+    for place, part in enumerate(parts):
+        options = []
+        if place > 0:
+            options.append("continued")
+        if place + 1 < len(parts):
+            options.append("continues")
+        if part.count("\n") > UNBROKEN:
+            options.append("breakable")
+        boxes.append((part, ",".join(options)))
+    return boxes
 
 
 def _listing(code: str, lexer: Lexer) -> str:
@@ -103,6 +128,7 @@ def _escape(value: object) -> str:
 FILTERS = {
     "breakable": _breakable,
     "column_types": _column_types,
+    "parts": _parts,
     "listing": partial(_listing, lexer=PythonLexer()),
     "plain_listing": partial(_listing, lexer=TextLexer()),
     "tex": _escape,
