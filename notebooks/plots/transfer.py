@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from numpy.typing import ArrayLike
-from scipy.stats import binom
 from sklearn.svm import LinearSVC
 
 from dlapps.core.images import stack_pixels
@@ -324,31 +323,4 @@ def plot_steps(steps: Mapping[str, tuple[float, float, Estimate]]) -> Figure:
     for ax in axes[0]:
         ax.grid(axis="y", visible=False)
         ax.tick_params(axis="y", length=0)
-    return figure
-
-
-@styled
-def plot_coin(wins: int, tosses: int) -> Figure:
-    """Plot how often a fair coin gives each number of heads, and where `wins` is.
-
-    Filled are numbers of heads at least as rare as `wins`: they add up to the p-value
-    of the exact two-sided test.
-    """
-    spread = 4 * np.sqrt(tosses) / 2
-    middle = tosses / 2
-    reach = max(spread, abs(wins - middle) + 1)
-    first = max(0, int(middle - reach))
-    last = min(tosses, int(np.ceil(middle + reach)))
-    heads = np.arange(first, last + 1)
-    chances = binom.pmf(heads, tosses, 0.5)
-    # A little more than the chance of `wins`, since equal chances are rounded.
-    is_uneven = chances <= binom.pmf(wins, tosses, 0.5) * (1 + 1e-7)
-    colours = np.where(is_uneven, COLOURS[1], "white")
-    figure, axes = make_figure(1.5)
-    ax = axes[0, 0]
-    ax.bar(heads, 100 * chances, color=colours, edgecolor=COLOURS[1], linewidth=0.7)
-    ax.axvline(wins, color="black", linestyle="--", linewidth=0.8)
-    ax.set_xlabel(f"heads in {tosses} tosses")
-    ax.set_ylabel("probability (%)")
-    ax.grid(axis="x", visible=False)
     return figure

@@ -40,7 +40,6 @@ FIGURES = {
     "steps": lambda: transfer.plot_steps(
         {"a → b": (70, 75, (5, 3, 7)), "b → c": (75, 76, (1, -1, 3))}
     ),
-    "coin": lambda: transfer.plot_coin(3, 3),
     "changes": lambda: visualizing.plot_changes(PIXELS, PIXELS + 0.01, CLASSES),
     "slope": lambda: visualizing.plot_slope(PIXELS[0], PIXELS[0, 0] - 0.5),
     "gaps": lambda: visualizing.plot_gaps([0, 1], {"map": ([0.9, 0], [0, 0.9])}),
