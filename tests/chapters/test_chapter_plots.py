@@ -202,16 +202,6 @@ def test_a_step_has_its_levels_and_its_gain_and_is_grey_where_it_may_be_none():
     assert other.lines[0].get_color() == "#888888"
 
 
-def test_heads_at_least_as_uneven_as_those_counted_are_filled():
-    [ax] = FIGURES["coin"]().axes
-    heights = [bar.get_height() for bar in ax.patches]
-    assert heights == pytest.approx([12.5, 37.5, 37.5, 12.5])
-    filled = [to_hex(bar.get_facecolor()) for bar in ax.patches]
-    assert filled == [COLOURS[1].lower(), "#ffffff", "#ffffff", COLOURS[1].lower()]
-    [line] = ax.lines
-    assert line.get_xdata()[0] == 3
-
-
 def test_a_change_is_magnified_around_grey():
     clean = torch.full((1, 3, 4, 4), 0.5)
     figure = visualizing.plot_changes(clean, clean + 0.01, ["goose"])
