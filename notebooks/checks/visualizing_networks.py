@@ -88,9 +88,10 @@ def cam(its: Variables) -> None:
 
 
 def fool(its: Variables) -> None:
-    """Let `x` be the first of `pixels`, changed by steps of length `STEP` along the
-    gradient of the target's score and clamped to [0, 1] after each, until the network
-    takes what a file of 8 bits keeps of it for the target, and `steps` their number.
+    """Let `x` be the image of the dalmatian, changed by steps of length `STEP` along
+    the gradient of the target's score and clamped to [0, 1] after each, until the
+    network takes what a file of 8 bits keeps of it for the target, and `steps` their
+    number.
     Let `clean` be the `pixels` of this profile, and `fooled` what `adversarial.fool`
     makes of these.
     """
@@ -108,9 +109,10 @@ def _expect_saved(its: Variables, name: str, images: Tensor) -> None:
 
 
 def draw_loop(its: Variables) -> None:
-    """Let `draw(x, label, num_steps, jitter=16)` return x and what it becomes after
-    each step, (num_steps + 1, 3, H, W), climbed by steps of length 5 in z; with a
-    jitter the image is rolled for each step, and blurred every ten steps.
+    """Let `draw(x, label, num_steps, jitter=16, is_blurred=True)` return x and what it
+    becomes after each step, (num_steps + 1, 3, H, W), climbed by steps of length 5 in
+    z; the image is rolled for each step by up to `jitter` pixels, and blurred every ten
+    steps if `is_blurred`.
     """
     states = its.draw(its.grain, its.WOMBAT, 5)
     expect_pixels(states, "draw(grain, WOMBAT, 5)")

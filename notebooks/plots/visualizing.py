@@ -229,26 +229,3 @@ def plot_score_card(
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=2)
     return figure
-
-
-@styled
-def plot_ranks(ranks: Mapping[str, tuple[Sequence[int], Sequence[int]]]) -> Figure:
-    """Plot the ranks of a class before (hollow) and after, a row for each start.
-
-    ranks: before and after, a rank for each seed, by the name of the start.
-    """
-    figure, axes = make_figure(0.5 + 0.32 * len(ranks))
-    ax = axes[0, 0]
-    for place, (before, after) in enumerate(ranks.values()):
-        places = np.full(len(before), place - 0.14)
-        ax.scatter(before, places, s=22, facecolors="none", edgecolors=COLOURS[0])
-        places = place + np.linspace(0.02, 0.3, len(after))
-        ax.scatter(after, places, s=16, color=COLOURS[1])
-    ax.axvline(5.5, color="black", linestyle="--", linewidth=0.8)
-    ax.set_xscale("log")
-    ax.set_xticks([1, 5, 10, 100, 1000], ["1", "5", "10", "100", "1,000"])
-    ax.minorticks_off()
-    ax.set_xlabel("rank that the judge gives the class, of 1,000")
-    ax.set_yticks(range(len(ranks)), list(ranks))
-    ax.set_ylim(len(ranks) - 0.5, -0.5)
-    return figure

@@ -51,7 +51,6 @@ FIGURES = {
     "filters": lambda: visualizing.plot_filters(
         {"net": np.zeros((32, 5, 5))}, [0, 1], [[0, 1], [0, 0.5]], (0.3,)
     ),
-    "ranks": lambda: visualizing.plot_ranks({"noise": ([90, 80], [1, 2])}),
     "score card": lambda: visualizing.plot_score_card(
         {"hits": HITS, "gap": HITS}, (0.25, 0.5)
     ),
