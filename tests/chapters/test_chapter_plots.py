@@ -224,12 +224,6 @@ def test_wrong_answers_about_digits_have_another_colour():
     ]
 
 
-def test_ranks_are_drawn_before_and_after():
-    before, after = FIGURES["ranks"]().axes[0].collections
-    assert list(before.get_offsets()[:, 0]) == [90, 80]
-    assert list(after.get_offsets()[:, 0]) == [1, 2]
-
-
 def test_a_score_card_has_a_row_for_each_method_and_no_interval_leaves_0_to_1():
     hits, gap = FIGURES["score card"]().axes
     assert row_names(hits) == {0: "map", 1: "random"}
