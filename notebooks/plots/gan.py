@@ -29,6 +29,8 @@ PINK = "#F6D3E4"
 LANDSCAPE = LinearSegmentedColormap.from_list(
     "landscape", ["#E79CC2", "white", "#93BDEB"]
 )
+# D changes little where it is near 1/2, so the colours end before 0 and 1.
+DOUBT = (0.3, 0.7)
 REACH = 2.0  # of the axes, on which points of the ring are drawn
 
 
@@ -116,8 +118,8 @@ def plot_landscapes(
         image = ax.imshow(
             np.asarray(landscape),
             cmap=LANDSCAPE,
-            vmin=0,
-            vmax=1,
+            vmin=DOUBT[0],
+            vmax=DOUBT[1],
             origin="lower",
             extent=extent,
             interpolation="bilinear",
@@ -126,7 +128,7 @@ def plot_landscapes(
         _draw_points(ax, points, COLOURS[1])
         _make_square(ax, title, reach)
     bar = figure.colorbar(image, ax=list(axes[0]), fraction=0.02, pad=0.01)
-    bar.set_ticks([0, 0.5, 1])
+    bar.set_ticks([DOUBT[0], 0.5, DOUBT[1]], labels=["≤ .3", ".5", "≥ .7"])
     bar.set_label("D")
     bar.outline.set_visible(False)
     return figure
