@@ -351,7 +351,8 @@ def test_points_lie_on_the_landscape_with_its_first_row_below():
     [landscape] = late.images
     assert landscape.origin == "lower"
     assert np.array_equal(landscape.get_array(), np.eye(3))
-    assert landscape.get_clim() == (0, 1)
+    assert landscape.get_clim() == (0.3, 0.7)
+    assert [tick.get_text() for tick in bar.get_yticklabels()] == ["≤ .3", ".5", "≥ .7"]
 
 
 def test_paths_have_a_panel_of_their_own_after_the_moments():
