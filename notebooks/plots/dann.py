@@ -142,9 +142,12 @@ def plot_sweep(
     settings = list(next(iter(first.values())))
     figure, axes = make_figure(0.8 + 0.19 * len(settings), 1, len(panels), sharey=True)
     for ax, (measure, series) in zip(axes[0], panels.items(), strict=True):
+        height = 0.35 / len(series)
         for index, (name, trained) in enumerate(series.items()):
             colour = COLOURS[index] if len(series) > 1 else GREY
-            for row, values in enumerate(trained.values()):
+            offset = 0.3 * (index - (len(series) - 1) / 2)  # no series hides another
+            for place, values in enumerate(trained.values()):
+                row = place + offset
                 ax.plot(
                     values,
                     np.full(len(values), row),
@@ -152,10 +155,10 @@ def plot_sweep(
                     marker=MARKERS[index],
                     color=colour,
                     alpha=0.6,
-                    label=name if row == 0 else None,
+                    label=name if place == 0 else None,
                 )
                 mean = np.mean(values)
-                ax.vlines(mean, row - 0.35, row + 0.35, color=colour, linewidth=1.2)
+                ax.vlines(mean, row - height, row + height, color=colour, linewidth=1.2)
         if len(series) > 1:
             ax.legend(
                 loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, columnspacing=1

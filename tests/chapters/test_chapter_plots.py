@@ -256,7 +256,7 @@ def test_a_sweep_has_a_dot_for_each_seed_and_a_bar_at_their_mean():
     assert [dots(line) for line in target.lines] == [[(50, 0), (70, 0)], [(60, 1)]]
     means = [bar.get_segments()[0][0, 0] for bar in target.collections]
     assert means == [60, 60]
-    assert [dots(line) for line in domain.lines] == [[(80, 0)], [(99, 0)]]
+    assert [dots(line) for line in domain.lines] == [[(80, -0.15)], [(99, 0.15)]]
     assert written(domain.get_legend()) == ["own", "new"]
 
 
