@@ -196,15 +196,14 @@ def write_new(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     """Write files into a folder, by their names there; return them in order.
 
     Raises LabreportError if one of them exists already, as nothing is replaced, or if
-    the folder cannot be made.
+    the folder cannot be written into.
     """
     for name in files:
         if (folder / name).exists():
             got = f"one with {folder / name}"
             raise expected("a new folder", got, "name another")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        return [write_atomically(folder / name, files[name]) for name in sorted(files)]
     except OSError as error:
         got = f"{folder} ({error.strerror})"
         raise expected("a folder to write into", got, "name another") from error
-    return [write_atomically(folder / name, files[name]) for name in sorted(files)]

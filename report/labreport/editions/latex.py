@@ -53,8 +53,8 @@ class SoberStyle(Style):
 
 LISTING = LatexFormatter(style=SoberStyle, verboptions="breaklines,breakindentnchars=4")
 OPTIONS = ["--natbib", "--wrap=preserve", "--syntax-highlighting=none"]
-UNBROKEN = 24  # lines of code that stay on one page
 OPTIONS += ["--top-level-division=chapter"]
+UNBROKEN = 24  # lines of code that stay on one page
 
 
 def _equation(tex: str, label: str, number: str) -> Node:
