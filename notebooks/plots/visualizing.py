@@ -21,14 +21,13 @@ from plots import Estimate
 
 
 @styled
-def plot_slope(picture: Tensor, slope: Tensor, side: float = 1.9) -> Figure:
+def plot_slope(picture: Tensor, slope: Tensor) -> Figure:
     """Plot a picture and a signed map of it, red where it is positive.
 
     picture: (3, H, W) in [0, 1].
     slope: (H, W); colours end at the 99th percentile of its absolute values.
-    side: of each, in inches.
     """
-    figure, axes = make_figure(side, 1, 2)
+    figure, axes = make_figure(1.9, 1, 2)
     figure.set_layout_engine("compressed")  # the two side by side
     left, right = axes[0]
     show_picture(left, picture)
