@@ -27,7 +27,7 @@ $(VENV)/%.installed: pyproject.toml report/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 15))' \
 	    || { echo 'dlapps: expected Python 3.10 to 3.14 as "$(PYTHON)"; name one with make PYTHON=python3.12 ...'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || report/install-packages python3-venv
-	@echo 'Setting up $(VENV): PyTorch and what the notebooks need (0.5 to 3 GB, by the build of PyTorch; some minutes)'
+	@echo 'Setting up $(VENV): PyTorch and what the notebooks need (some minutes; 2 GB, or 6 GB with a PyTorch for graphics cards)'
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PACKAGES)
 	@touch $@
