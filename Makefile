@@ -93,10 +93,12 @@ $(BENCH)/installed: pyproject.toml benchmarks/requirements.txt benchmarks/requir
 	@touch $@
 
 # The filter leaves out what running a notebook writes, for the files in .gitattributes. The kernel is this environment's.
+# In a container the user is root, for whom JupyterLab asks for a flag.
+ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 lab: $(REPORT) ## open Chapter 1 in JupyterLab; what runs there changes nothing for git
 	@! git rev-parse --git-dir >/dev/null 2>&1 || git config filter.nbstripout.clean '$(STRIP)'
 	@JUPYTER_PATH="$(abspath $(VENV))/share/jupyter$${JUPYTER_PATH:+:$$JUPYTER_PATH}" \
-	    $(BIN)/jupyter lab --ContentsManager.post_save_hook=labreport.editions.committed.refresh notebooks/1_transfer_learning.ipynb
+	    $(BIN)/jupyter lab $(ALLOW_ROOT) --ContentsManager.post_save_hook=labreport.editions.committed.refresh notebooks/1_transfer_learning.ipynb
 
 check: $(REPORT) ## unanswered questions, unused numbers, figures never referred to
 	@$(BIN)/labreport check
