@@ -28,7 +28,11 @@ BATCH = 256  # images drawn at a time
 
 
 def draw_latents(number: int, latent_dim: int, seed: int) -> Tensor:
-    """Draw latent vectors z ~ N(0, 1): float32 (number, latent_dim)."""
+    """Draw latent vectors z ~ N(0, 1): float32 (number, latent_dim).
+
+    The first of them are those that a training of the same seed draws. To measure its
+    generator, take another seed, such as 10_000 + seed.
+    """
     return torch.randn(number, latent_dim, generator=make_generator(seed))
 
 

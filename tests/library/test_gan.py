@@ -374,6 +374,22 @@ def test_a_training_is_that_of_a_textbook_loop(images, loss, monkeypatch):
         assert all(weight.grad is None for weight in network.parameters())
 
 
+def test_a_training_draws_the_latents_of_its_seed_and_of_no_other(images, monkeypatch):
+    drawn = []
+
+    def record(generator, z, labels):
+        drawn.append(z)
+        return gan.generate(generator, z, labels)
+
+    monkeypatch.setattr("dlapps.gan.training.generate", record)
+    gan.fit_gan(images, replace(TINY, latent_dim=16), seed=3)
+    trained_on = torch.cat(drawn)
+    number = len(trained_on)
+    assert torch.equal(trained_on, gan.draw_latents(number, 16, seed=3))
+    measured_on = gan.draw_latents(number, 16, seed=10_003)
+    assert not torch.isin(measured_on, trained_on).any()
+
+
 def test_two_threads_give_the_same_gradients_twice():
     narrow = replace(
         gan.CONDITIONAL_PRACTICAL, generator_channels=32, discriminator_channels=16
