@@ -4,8 +4,10 @@ A checkpoint says which training it belongs to: its settings and its data, its l
 and their first weights.
 """
 
+import dataclasses
 import functools
 import hashlib
+import inspect
 from collections.abc import Iterable, Mapping
 from numbers import Integral
 from pathlib import Path
@@ -41,7 +43,10 @@ def describe_run(identity: Mapping[str, object], parts: Parts) -> dict[str, str]
 
 
 def _describe(value: object) -> str:
-    """Describe data by a fingerprint, a function by its name, other values by repr."""
+    """Describe data by a fingerprint, a function by its name, other values by repr.
+
+    Of a partial function and of a data class it describes each argument.
+    """
     if isinstance(value, Tensor):
         return fingerprint([value])
     if isinstance(value, functools.partial):
@@ -49,13 +54,38 @@ def _describe(value: object) -> str:
         for name, argument in value.keywords.items():
             arguments.append(f"{name}={_describe(argument)}")
         return f"{_describe(value.func)}({', '.join(arguments)})"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        arguments = []
+        for field in dataclasses.fields(value):
+            argument = getattr(value, field.name)
+            arguments.append(f"{field.name}={_describe(argument)}")
+        return f"{_describe(type(value))}({', '.join(arguments)})"
     if callable(value):
-        named = value if hasattr(value, "__qualname__") else type(value)
-        return f"{named.__module__}.{named.__qualname__}"
+        return _name_function(value)
     if isinstance(value, Integral):
         # NumPy's integers print their type.
         return str(int(value))
     return repr(value)
+
+
+def _name_function(function: Any) -> str:
+    """Return the name of a function, or of the method of a data class.
+
+    Raises ValueError for another object that is called like a function, since it does
+    not say what it was made with.
+    """
+    owner = getattr(function, "__self__", None)
+    if dataclasses.is_dataclass(owner):
+        return f"{_describe(owner)}.{function.__name__}"
+    is_method = inspect.ismethod(function) and not isinstance(owner, type)
+    if is_method or not hasattr(function, "__qualname__"):
+        made_by = type(owner if is_method else function)
+        raise ValueError(
+            "expected a function in a training with a checkpoint, got an object of "
+            f"{made_by.__qualname__}, whose settings a checkpoint cannot compare; "
+            "bind them by functools.partial, or make it a data class."
+        )
+    return f"{function.__module__}.{function.__qualname__}"
 
 
 def fingerprint(tensors: Iterable[Tensor]) -> str:

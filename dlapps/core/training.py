@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
@@ -48,13 +49,15 @@ class History(dict[str, list[Any]]):
         return self[name]
 
     def add(self, measured: Mapping[str, Any]) -> None:
-        """Append each value to the list of its name; a list appends all its values."""
+        """Append each value to the list of its name; a list appends all its values.
+
+        NumPy's scalars become Python's numbers: a checkpoint stores no others.
+        """
         for name, value in measured.items():
             values = self.setdefault(name, [])
-            if isinstance(value, list):
-                values.extend(value)
-            else:
-                values.append(value)
+            added = value if isinstance(value, list) else [value]
+            for entry in added:
+                values.append(entry.item() if isinstance(entry, np.generic) else entry)
 
 
 def run_epochs(

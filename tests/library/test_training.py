@@ -4,7 +4,7 @@ import contextlib
 import copy
 import functools
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -276,8 +276,20 @@ def test_a_checkpoint_of_another_run_is_refused_and_left(change, names, data, tm
     assert train_source_only(data, checkpoint=path, **options)[1] == history
 
 
+@dataclass(frozen=True)
 class Shift:
-    """Prints as its address."""
+    reach: int
+
+    def __call__(self, pixels, generator):
+        return pixels.roll(self.reach, 3)
+
+    @classmethod
+    def far(cls, pixels, generator):
+        return cls(9)(pixels, generator)
+
+
+class Opaque:
+    """Does not say what it was made with."""
 
     def __init__(self, reach):
         self.reach = reach
@@ -305,28 +317,56 @@ FUNCTIONS = {  # an augmentation, another one, and whether a checkpoint tells th
         partial(max, key=dim),
         True,
     ),
+    "setting": (Shift(1), Shift(2), True),
+    "setting that is data": (Shift(torch.zeros(2000)), Shift(torch.ones(2000)), True),
+    "method's object": (Shift(1).__call__, Shift(2).__call__, True),
+    "class method": (Shift.far, Shift, True),
     # The limit that `run_epochs` states.
-    "attribute": (Shift(1), Shift(2), False),
     "closure": (dim(0.1), dim(0.2), False),
 }
 
 
 @pytest.mark.parametrize(("first", "other", "apart"), FUNCTIONS.values(), ids=FUNCTIONS)
 def test_functions_are_told_apart_by_their_names(first, other, apart, tmp_path):
-    def fit(function):
-        network = nn.Linear(1, 1)
-        nn.init.ones_(network.weight)
-        nn.init.ones_(network.bias)
-        identity = {"augment": function}
-        path = tmp_path / "run.pt"
-        return run_epochs(
-            lambda *_: {"a": 1}, network, {}, identity, 1, 0, checkpoint=path
-        )
-
-    assert fit(first) == fit(first)
+    path = tmp_path / "run.pt"
+    assert fit_nothing(first, path) == fit_nothing(first, path)
     refused = pytest.raises(TrainingError, match="differs in augment; delete")
     with refused if apart else contextlib.nullcontext():
-        fit(other)
+        fit_nothing(other, path)
+
+
+def fit_nothing(augment, path):
+    network = nn.Linear(1, 1)
+    nn.init.ones_(network.weight)
+    nn.init.ones_(network.bias)
+    identity = {"augment": augment}
+    return run_epochs(lambda *_: {"a": 1}, network, {}, identity, 1, 0, checkpoint=path)
+
+
+@pytest.mark.parametrize("augment", [Opaque(1), Opaque(1).__call__])
+def test_an_object_that_hides_its_settings_has_no_checkpoint(augment, tmp_path):
+    message = "expected a function .* got an object of Opaque, .*; bind them by functools"
+    with pytest.raises(ValueError, match=message):
+        fit_nothing(augment, tmp_path / "run.pt")
+    assert fit_nothing(augment, None) == {"a": [1]}
+
+
+def test_a_monitor_may_measure_by_numpy(tmp_path):
+    def fit(num_epochs):
+        return run_epochs(
+            lambda epoch, _: {"losses": [np.float32(epoch), 2.0]},
+            nn.Linear(1, 1),
+            {},
+            {},
+            num_epochs,
+            0,
+            monitor=lambda network, epoch: {"accuracy": np.float64(0.5)},
+            checkpoint=tmp_path / "run.pt",
+        )
+
+    history = fit(2)
+    assert history == {"losses": [0.0, 2.0, 1.0, 2.0], "accuracy": [0.5, 0.5]}
+    assert {type(value) for values in history.values() for value in values} == {float}
 
 
 @pytest.mark.parametrize("kind", ["a folder", "in a file", "read-only"])
