@@ -77,7 +77,9 @@ def run_epochs(
 
     train_epoch: a function of the epoch and a random generator, which updates the
         network and returns its measurements by name, each a value or a list of values.
-        Its draws, those of dropout too, depend on the seed and the epoch alone.
+        The seed and the epoch seed this generator and PyTorch's default one, from which
+        dropout draws. A training may draw from a generator of its own for all epochs
+        instead, and names it among the parts.
     parts: what changes besides the network: other networks, optimisers, schedules and
         random generators.
     identity: the settings and the data, which a checkpoint must share, as it must share
