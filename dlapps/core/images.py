@@ -23,6 +23,8 @@ PICTURE_SUFFIXES = (
     ".tiff",
     ".gif",
 )
+# Of deep levels whose range a file does not say.
+MODES_WITHOUT_RANGE = ("I", "F")
 
 Picture = str | Path | Image.Image | np.ndarray
 
@@ -35,12 +37,15 @@ def read_picture(path: str | Path) -> Image.Image:
     """Read a file as an upright RGB picture.
 
     A picture that its camera noted as turned (EXIF orientation) is turned back, grey is
-    copied to three channels, and transparent pixels become white. Raises PictureError
-    for a file that is missing, empty, truncated or not a picture.
+    copied to three channels, and transparent pixels become white. Raises PictureError,
+    which names the file, if it is missing, empty, truncated or not a picture, or has
+    levels of an unknown range.
     """
     try:
         with Image.open(path) as picture:
             return _to_rgb(picture)
+    except PictureError as error:
+        raise PictureError(f"{path}: {error}") from error
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         if Path(path).is_dir():
             raise PictureError(
@@ -96,7 +101,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I;16"):
         levels = np.round(np.asarray(picture) / 257).astype(np.uint8)
         return Image.fromarray(levels).convert("RGB")
-    if picture.mode in ("I", "F"):
+    if picture.mode in MODES_WITHOUT_RANGE:
         raise PictureError(
             "expected 8 or 16 bits a channel, got a picture of mode "
             f"{picture.mode!r}; divide it by its highest level, as floats in [0, 1]."

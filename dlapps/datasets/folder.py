@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from dlapps.core.assets import Provenance
-from dlapps.core.images import PictureError, find_pictures
+from dlapps.core.images import MODES_WITHOUT_RANGE, PictureError, find_pictures
 from dlapps.datasets.dataset import Dataset
 
 
@@ -17,8 +17,8 @@ def load_folder(path: str | Path, check: bool = True) -> Dataset[list[Path]]:
 
     path: a folder with one folder for each class, or a folder of pictures without
         labels.
-    check: decode each picture once (fast, at low resolution), so that a broken one is
-        named now and not after an hour.
+    check: decode each picture once (fast, at low resolution), so that one that
+        `read_picture` refuses is named now and not after an hour.
 
     Raises PictureError for a folder without pictures, and for files that do not decode
     or that lie beside the folders of the classes, which it names.
@@ -64,7 +64,7 @@ def _check_decodable(files: Sequence[Path]) -> None:
         ]
     if broken:
         raise PictureError(
-            f"expected {len(files):,} pictures that decode, "
+            f"expected {len(files):,} pictures that decode to 8 or 16 bits a channel, "
             f"got {len(broken):,} that do not ({_list_some(broken)}); "
             "replace them or take them out of the folder."
         )
@@ -78,12 +78,13 @@ def _list_some(files: Sequence[Path]) -> str:
 
 
 def _is_broken(file: Path) -> bool:
+    """Return whether `read_picture` would refuse a file."""
     try:
         with Image.open(file) as picture:
             # JPEG's own reduction: an eighth of the work, and a truncated file is still
             # found.
             picture.draft("RGB", (64, 64))
             picture.load()
-    except (OSError, SyntaxError, ValueError):
+            return picture.mode in MODES_WITHOUT_RANGE
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return True
-    return False

@@ -57,6 +57,18 @@ def test_broken_pictures_are_named(folder):
         datasets.load_folder(folder)
 
 
+def test_a_folder_names_what_read_picture_would_refuse(folder, monkeypatch):
+    Image.fromarray(np.ones((4, 4), np.float32)).save(folder / "cat" / "deep.tif")
+    with pytest.raises(PictureError, match=r"got 1 that do not .*deep\.tif"):
+        datasets.load_folder(folder)
+    (folder / "cat" / "deep.tif").unlink()
+    # A picture of so many pixels may be made to fill the memory.
+    Image.new("L", (100, 100)).save(folder / "cat" / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    with pytest.raises(PictureError, match=r"got 1 that do not .*bomb\.png"):
+        datasets.load_folder(folder)
+
+
 def test_scenes_are_counted_before_they_are_used(folder, monkeypatch):
     (folder / "train").mkdir()
     for name in ("cat", "dog"):

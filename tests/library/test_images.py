@@ -84,6 +84,13 @@ def test_grey_levels_of_16_bits_keep_their_range(tmp_path):
         images.to_picture(Image.fromarray(levels.astype(np.float32)))
 
 
+def test_a_file_whose_levels_have_no_known_range_is_named(tmp_path):
+    path = tmp_path / "deep.tif"
+    Image.fromarray(np.ones((4, 4), np.float32)).save(path)
+    with pytest.raises(PictureError, match=r"deep\.tif: expected 8 or 16 bits"):
+        images.read_picture(path)
+
+
 def test_hidden_folders_hold_no_pictures_and_a_gif_is_one(tmp_path):
     for name in (
         "cats/1.gif",
