@@ -151,7 +151,7 @@ def plot_curves(
 
     curves: {name: (x, y)}, x (T,) and y (T,), or (S, T) of S seeds. Of several seeds
     the mean is drawn, with the sample deviation as error bars.
-    log: whether the x axis is logarithmic, with a tick at each x.
+    log: whether the x axis is logarithmic, with a tick at each x of any curve.
     """
     figure, axes = make_figure(height)
     ax = axes[0, 0]
@@ -172,7 +172,7 @@ def plot_curves(
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     if log:
-        ticks, _ = next(iter(curves.values()))
+        ticks = np.unique(np.concatenate([x for x, _ in curves.values()]))
         ax.set_xscale("log")
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         ax.minorticks_off()

@@ -96,6 +96,13 @@ def test_curves_differ_in_colour_marker_and_line():
     assert written(ax.get_legend()) == ["a", "b", "c"]
 
 
+def test_a_logarithmic_axis_has_a_tick_at_each_x_of_any_curve():
+    curves = {"a": ([1, 10], [0.5, 0.6]), "b": ([3, 10, 300], [0.4, 0.5, 0.6])}
+    ax = plots.plot_curves(curves, "x", "y", log=True).axes[0]
+    assert ax.get_xticks().tolist() == [1, 3, 10, 300]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "3", "10", "300"]
+
+
 def test_panels_take_more_series_than_there_are_styles():
     series = {f"series {number}": [0, number] for number in range(9)}
     (ax,) = plots.plot_panels([0, 1], {"value": series}, "step").axes
