@@ -110,10 +110,25 @@ def score_examples(
 ) -> AdversarialExamples:
     """Decide which images (N, C, H, W) of your own attack reach the goal.
 
+    clean: the pictures (N, C, H, W) that they were made of.
+    goal: the class (N,) that each of them was to reach or to leave.
     steps: how many the attack made for each of them.
+
+    Raises ValueError for another number or size of clean pictures, or another number of
+    classes.
     """
     clean = check_input(network, clean)
     images = as_pictures(images)
+    if clean.shape != images.shape:
+        raise ValueError(
+            f"expected clean pictures {tuple(images.shape)}, one an image, got "
+            f"{tuple(clean.shape)}; pass those that the attack began with."
+        )
+    if goal.classes.shape != (len(images),):
+        raise ValueError(
+            f"expected a goal of {len(images)} classes, one an image, got "
+            f"{tuple(goal.classes.shape)}; take as many rows of it."
+        )
     check_classes(network, images, goal.classes)
     return decide_success(network, clean, images, goal, steps)
 

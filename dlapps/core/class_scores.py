@@ -248,12 +248,15 @@ def pixel_gradient(
             pictures = channels_last(pictures.detach()).requires_grad_()
             outputs = read_logits(network, pictures)
             total = score(outputs, labels).sum()
-        if not total.requires_grad:
+        gradient = None
+        if total.requires_grad:
+            # Of a network that detaches its pixels only the weights get a gradient.
+            (gradient,) = torch.autograd.grad(total, pictures, allow_unused=True)
+        if gradient is None:
             raise ValueError(
                 "expected logits with a gradient, got some without; "
                 "let the network detach nothing."
             )
-        (gradient,) = torch.autograd.grad(total, pictures)
         gradients.append(gradient)
         logits.append(outputs.detach())
     return torch.cat(gradients), torch.cat(logits)

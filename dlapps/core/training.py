@@ -85,7 +85,7 @@ def run_epochs(
     identity: the settings and the data, which a checkpoint must share, as it must share
         num_epochs, the seed, and the layers and the first weights of the networks. A
         function is compared by its name and by the arguments that `functools.partial`
-        binds: name another file if its code changes.
+        binds, a data class by its fields: name another file if its code changes.
     monitor: a function of the network and the epoch, which may return further ones.
     checkpoint: a file that is written at the start and after each epoch. If it exists,
         the training continues from it, and gives the same numbers as one that was never

@@ -353,12 +353,26 @@ def detached(network, x):
     return adversarial.fgsm(whole, x, 0.1)
 
 
+def blind(network, x):
+    """Only the weights get a gradient."""
+    whole = nn.Sequential(network).eval().requires_grad_()
+    whole.register_forward_pre_hook(lambda module, inputs: inputs[0].detach())
+    return adversarial.fgsm(whole, x, 0.1)
+
+
+def score(choose, number):
+    """Score examples against chosen clean pictures and the goal of so many."""
+    goal = adversarial.Goal(torch.zeros(number, dtype=torch.long), targeted=False)
+    return lambda n, x: adversarial.score_examples(n, choose(x), x, goal)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (pgd(0.1, labels=1, targets=2), "got both"),
         (pgd(0.1, labels=[True] * 5), "expected one integer class.* of torch.bool"),
         (detached, "logits with a gradient, got some without"),
+        (blind, "logits with a gradient, got some without"),
         (pgd(0.1, norm="l1"), "norm among linf, l2"),
         (pgd(-0.1), "expected epsilon >= 0, finite, at most 1"),
         (pgd(2), "expected epsilon >= 0, finite, at most 1 .* got 2"),
@@ -388,6 +402,9 @@ def detached(network, x):
         (lambda n, x: adversarial.fgsm(n, x, 0.1, labels=-100), "got -100"),
         (pgd(0.1, targets=6), "classes from 0 to 5, got 6"),
         (lambda n, x: adversarial.fool(n, x, [1, 2]), "one for each of 5"),
+        (score(lambda x: x[:3], 5), r"clean pictures \(5, .* got \(3, .*; pass those"),
+        (score(lambda x: x[..., 1:], 5), r"clean pictures \(5, .*; pass those"),
+        (score(lambda x: x, 3), r"a goal of 5 classes, one an image, got \(3,\); take"),
     ],
 )
 def test_bad_arguments_get_one_sentence(network, images, call, message):

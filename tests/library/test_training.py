@@ -345,7 +345,9 @@ def fit_nothing(augment, path):
 
 @pytest.mark.parametrize("augment", [Opaque(1), Opaque(1).__call__])
 def test_an_object_that_hides_its_settings_has_no_checkpoint(augment, tmp_path):
-    message = "expected a function .* got an object of Opaque, .*; bind them by functools"
+    message = (
+        "expected a function .* got an object of Opaque, .*; bind them by functools"
+    )
     with pytest.raises(ValueError, match=message):
         fit_nothing(augment, tmp_path / "run.pt")
     assert fit_nothing(augment, None) == {"a": [1]}
