@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps.core import training
-from dlapps.core.arrays import as_labels, as_tensor
+from dlapps.core.arrays import as_labels
 from dlapps.core.images import as_uint8, warp
 from dlapps.core.metrics import entropy
 from dlapps.core.runtime import Bar, device_of, run_once
@@ -94,7 +94,7 @@ def batch_to_pixels(
     Returns float32 (N, C, H, W), stored with channels last. A grey picture is copied to
     all channels. Raises ValueError for colour pictures if C is 1.
     """
-    pixels = as_tensor(pictures).to(device).float().div(255)
+    pixels = as_uint8(pictures).to(device).float().div(255)
     if pixels.ndim == 3:
         pixels = pixels.unsqueeze(3).expand(-1, -1, -1, channels).contiguous()
     elif channels != pixels.shape[3]:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps.core import paths
-from dlapps.core.arrays import as_tensor, check_sizes
+from dlapps.core.arrays import check_sizes
 from dlapps.core.images import as_uint8, warp
 from dlapps.core.runtime import channels_last, drawn_from
 from dlapps.core.training import accuracy, predict
@@ -193,10 +193,12 @@ def stroke_statistics(images: ArrayLike) -> dict[str, Tensor]:
         one, weighted by the level of each pixel.
     ink: the mean level, in [0, 1].
 
-    Returns both by name, float32 (N,) each.
+    Returns both by name, float32 (N,) each. Raises ValueError for other images.
     """
-    weights = as_tensor(images).float() / 255
-    height, width = weights.shape[1:]
+    levels = as_uint8(images)
+    height, width = levels.shape[1:3]
+    check_sizes("grey images uint8", levels, height, width)
+    weights = levels.float() / 255
     up = -torch.arange(height).float()[:, None]
     right = torch.arange(width).float()[None]
     mass = weights.sum((1, 2)).clamp(min=1e-6)

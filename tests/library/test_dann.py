@@ -525,6 +525,12 @@ def test_grey_digits_get_three_equal_channels(domains):
     assert pixels.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_pixels_are_no_levels(domains):
+    pixels = dann.batch_to_pixels(domains[2])
+    with pytest.raises(ValueError, match=r"expected images uint8 .* got torch.float32"):
+        dann.batch_to_pixels(pixels)
+
+
 def test_an_adaptation_of_three_classes_is_as_diverse_in_a_network_of_ten(domains):
     three = [part[domains[1] < 3] for part in domains]
     network = dann.DomainAdversarialNetwork(0)

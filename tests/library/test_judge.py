@@ -141,6 +141,12 @@ def test_slant_and_ink_of_a_stroke_that_leans_one_pixel_in_two():
     assert statistics["ink"][:2].tolist() == pytest.approx([16 / 1024] * 2)
     # A black image has no slant, and is no error.
     assert statistics["slant"][2] == statistics["ink"][2] == 0
+    with pytest.raises(ValueError, match=r"expected images uint8 .* got torch.float32"):
+        judge.stroke_statistics(images / 255)
+    with pytest.raises(
+        ValueError, match=r"expected grey images uint8 \(N, 32, 32\), got"
+    ):
+        judge.stroke_statistics(images[..., None].expand(-1, -1, -1, 3))
 
 
 @pytest.mark.parametrize(
