@@ -4,7 +4,7 @@ from torch import nn
 
 from dlapps.core import paths
 from dlapps.core.runtime import channels_last
-from dlapps.core.weights import read_checked
+from dlapps.core.weights import read_checked, set_state
 
 
 def make_digit_network() -> nn.Sequential:
@@ -37,7 +37,6 @@ def load_digit_networks() -> dict[str, nn.Module]:
     states = read_checked(path, "pair of networks", ("robust", "plain"))
     networks: dict[str, nn.Module] = {}
     for name, state in states.items():
-        network = make_digit_network()
-        network.load_state_dict(state)
-        networks[name] = network.eval().requires_grad_(False)
+        network = set_state(make_digit_network(), state, path)
+        networks[name] = network.requires_grad_(False)
     return networks

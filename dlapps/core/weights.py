@@ -1,7 +1,12 @@
-"""Files of a network's weights, which are read without running code in them."""
+"""Files of a network's weights, which are read without running code in them.
 
+A network of settings is stored with them: `save_network` and `load_network`. Of other
+networks the caller knows the layers: `save_weights` and `load_weights`.
+"""
+
+import dataclasses
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +17,9 @@ from dlapps import DlappsError
 from dlapps.core.paths import write_atomically
 
 Network = TypeVar("Network", bound=nn.Module)
+Settings = TypeVar("Settings")
+# What float16 can hold.
+HIGHEST = torch.finfo(torch.float16).max
 
 
 def save_weights(network: nn.Module, path: str | Path) -> Path:
@@ -25,9 +33,61 @@ def load_weights(network: Network, path: str | Path) -> Network:
     Raises DlappsError if the file has no weights, or those of other layers.
     """
     state = read_checked(path, "file of these layers' weights", network.state_dict())
+    return set_state(network, state, path)
+
+
+def save_network(network: nn.Module, path: str | Path, kind: str) -> Path:
+    """Write a network's weights and statistics, in float16, and its settings.
+
+    kind: what the network is, by which the file names its state. Its `settings` are a
+        data class.
+
+    Returns the path.
+    """
+    # nn.Module's type does not declare settings.
+    settings: Any = network.settings
+    content = {"settings": dataclasses.asdict(settings), kind: to_float16(network)}
+    return write_checked(path, content)
+
+
+def load_network(
+    path: str | Path,
+    kind: str,
+    settings_type: type[Settings],
+    make: Callable[[Settings], Network],
+) -> Network:
+    """Make the network that `save_network` wrote: in eval mode, without gradients.
+
+    kind: as for `save_network`.
+    settings_type: the data class of its settings. Fields of the file that it does not
+        have are left out: those of a study's settings, which no layer depends on.
+    make: the function of the settings that makes the network.
+
+    Raises DlappsError for a file of another form, without all the settings, or with
+    weights of other layers.
+    """
+    content = read_checked(path, kind, ("settings", kind))
+    settings = {}
+    try:
+        for field in dataclasses.fields(settings_type):  # type: ignore[arg-type]
+            settings[field.name] = content["settings"][field.name]
+        network = make(settings_type(**settings))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DlappsError(
+            f"expected the settings of a {kind} in {path}, got others ({error!r}); "
+            "name another file."
+        ) from error
+    return set_state(network, content[kind], path).requires_grad_(False)
+
+
+def set_state(network: Network, state: Mapping[str, Tensor], path: Any) -> Network:
+    """Set a network to the state that a file has; return it, in eval mode.
+
+    Raises DlappsError, which names the file, for the state of other layers.
+    """
     try:
         network.load_state_dict(state)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise DlappsError(
             f"expected these layers' weights in {path}, got others; name another file."
         ) from error
@@ -35,10 +95,23 @@ def load_weights(network: Network, path: str | Path) -> Network:
 
 
 def to_float16(network: nn.Module) -> dict[str, Tensor]:
-    """Return a network's state with its floats in float16, two bytes a weight."""
+    """Return a network's state with its floats in float16, two bytes a weight.
+
+    Raises ValueError for a finite value that float16 cannot hold.
+    """
     state = {}
     for name, value in network.state_dict().items():
-        state[name] = value.half() if value.is_floating_point() else value
+        if value.is_floating_point():
+            state[name] = value.half()
+            lost = value[value.isfinite() & state[name].isinf()]
+            if lost.numel():
+                raise ValueError(
+                    f"expected weights and statistics up to {HIGHEST:,.0f}, got "
+                    f"{float(lost[0]):,.0f} in {name}; scale what the network is "
+                    "given, or store its state_dict in float32."
+                )
+        else:
+            state[name] = value
     return state
 
 

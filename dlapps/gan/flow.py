@@ -43,7 +43,7 @@ from dlapps.core.training import (
     run_epochs,
     update_average,
 )
-from dlapps.core.weights import read_checked, to_float16, write_checked
+from dlapps.core.weights import load_network, save_network
 from dlapps.gan.sampling import from_uint8
 
 WEIGHT_DECAY = 1e-2
@@ -393,16 +393,15 @@ def draw_loss(
 
 def save_flow(path: str | Path, network: VelocityNetwork) -> Path:
     """Write the weights, in float16, and the settings; return the path."""
-    content = {"settings": asdict(network.settings), "network": to_float16(network)}
-    return write_checked(path, content)
+    return save_network(network, path, "network")
 
 
 def load_flow(path: str | Path) -> VelocityNetwork:
-    """Load a network of `save_flow`, in eval mode, without gradients."""
-    saved = read_checked(path, "flow", ("settings", "network"))
-    network = channels_last(VelocityNetwork(Settings(**saved["settings"])))
-    network.load_state_dict(saved["network"])
-    return network.eval().requires_grad_(False)
+    """Load a network of `save_flow`, in eval mode, without gradients.
+
+    Raises DlappsError for another file.
+    """
+    return channels_last(load_network(path, "network", Settings, VelocityNetwork))
 
 
 def load_best() -> VelocityNetwork:

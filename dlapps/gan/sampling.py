@@ -4,7 +4,6 @@ A drawing takes latent vectors: random ones, or a path between two of them.
 """
 
 import math
-from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
@@ -16,7 +15,7 @@ from dlapps.core import paths
 from dlapps.core.arrays import as_labels, as_tensor, check_sizes
 from dlapps.core.runtime import channels_last, make_generator
 from dlapps.core.training import predict
-from dlapps.core.weights import read_checked, to_float16, write_checked
+from dlapps.core.weights import load_network, save_network
 from dlapps.gan.networks import (
     AnyGenerator,
     ConditionalGenerator,
@@ -151,22 +150,15 @@ def channels_first(images: Tensor) -> Tensor:
 
 def save_generator(path: str | Path, generator: AnyGenerator) -> Path:
     """Write a generator's weights, in float16, and its settings; return the path."""
-    content = {
-        "settings": asdict(generator.settings),
-        "generator": to_float16(generator),
-    }
-    return write_checked(path, content)
+    return save_network(generator, path, "generator")
 
 
 def load_generator(path: str | Path) -> AnyGenerator:
-    """Load a generator that `save_generator` wrote, in eval mode, without gradients."""
-    saved = read_checked(path, "generator", ("settings", "generator"))
-    # The settings of a study have more fields, which its generator does not depend on.
-    names = [field.name for field in fields(Settings)]
-    values = {name: saved["settings"][name] for name in names}
-    generator = channels_last(generator_of(Settings(**values)))
-    generator.load_state_dict(saved["generator"])
-    return generator.eval().requires_grad_(False)
+    """Load a generator that `save_generator` wrote, in eval mode, without gradients.
+
+    Raises DlappsError for another file.
+    """
+    return channels_last(load_network(path, "generator", Settings, generator_of))
 
 
 def load_assigned(kind: str) -> AnyGenerator:

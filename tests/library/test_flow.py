@@ -164,7 +164,7 @@ def test_stored_weights_are_half_as_large_and_move_alike(learnt, tmp_path):
     assert path.stat().st_size < 2 * number + 40_000
     (tmp_path / "text.pt").write_text("no flow")
     with pytest.raises(
-        DlappsError, match=r"a flow in .*, got a file that does not load; delete"
+        DlappsError, match=r"a network in .*, got a file that does not load; delete"
     ):
         flow.load_flow(tmp_path / "text.pt")
 
