@@ -1,17 +1,33 @@
 """Deep learning applications: methods that read like the papers they implement.
 
-`from dlapps import images, metrics, runtime, assets` takes these modules from
-`dlapps.core`; the other names are packages of one topic each.
+`import dlapps` is fast: a topic such as `dlapps.saliency` is imported when it is first
+asked for, and so are `assets`, `images`, `metrics` and `runtime`, modules of
+`dlapps.core`.
 """
 
 import importlib
-import math
-from collections.abc import Collection
-from numbers import Integral, Real
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from dlapps.core.checks import DlappsError
+
+# dlapps.dann takes them from here.
+from dlapps.core.checks import check_counts as check_counts
+from dlapps.core.checks import check_name as check_name
+from dlapps.core.checks import check_positive as check_positive
+from dlapps.core.checks import check_shares as check_shares
+
 if TYPE_CHECKING:  # what __getattr__ hands on
+    from dlapps import adversarial as adversarial
+    from dlapps import class_visualization as class_visualization
+    from dlapps import core as core
+    from dlapps import dann as dann
+    from dlapps import datasets as datasets
+    from dlapps import gan as gan
+    from dlapps import plots as plots
+    from dlapps import pretrained as pretrained
+    from dlapps import saliency as saliency
+    from dlapps import transfer as transfer
     from dlapps.core import assets as assets
     from dlapps.core import images as images
     from dlapps.core import metrics as metrics
@@ -21,86 +37,28 @@ __version__ = "0.2.0"
 __all__ = [
     "DlappsError",
     "adversarial",
+    "assets",
     "class_visualization",
     "core",
     "dann",
     "datasets",
     "gan",
+    "images",
+    "metrics",
     "plots",
     "pretrained",
+    "runtime",
     "saliency",
     "transfer",
 ]
 
 
-class DlappsError(Exception):
-    """What went wrong in one sentence: what was expected, what came instead, what to
-    do.
-    """
-
-
-def check_name(
-    what: str, name: str, names: Collection[str], kind: type[Exception] = ValueError
-) -> None:
-    """Raise an error of that kind, which lists the valid names, for another name."""
-    if name not in names:
-        raise kind(
-            f"expected {what} among {', '.join(names)}, got {name!r}; "
-            "choose one of them."
-        )
-
-
-def check_counts(least: int = 1, /, **counts: int) -> None:
-    """Raise ValueError for a number of epochs, steps, draws or pixels that is not a
-    whole number or is below the least.
-    """
-    for name, count in counts.items():
-        if not isinstance(count, Integral) or count < least:
-            raise ValueError(
-                f"expected {name} >= {least}, got {count!r}; take a whole number."
-            )
-
-
-def check_positive(**values: float) -> None:
-    """Raise ValueError for a learning rate or a length that is not above 0; a descent
-    with a negative one would climb.
-    """
-    for name, value in values.items():
-        if not (isinstance(value, Real) and value > 0):
-            raise ValueError(
-                f"expected {name} > 0, got {value!r}; take a positive number."
-            )
-
-
-def check_shares(**shares: float) -> None:
-    """Raise ValueError for a share, a decay or a probability that is not in [0, 1]."""
-    for name, share in shares.items():
-        if not (isinstance(share, Real) and 0 <= share <= 1):
-            raise ValueError(
-                f"expected {name} from 0 to 1, got {share!r}; take a share."
-            )
-
-
-def check_length(name: str, length: float, most: float = math.inf) -> None:
-    """Raise ValueError for a step, a distance or a deviation that is not a finite
-    number from 0 to `most`.
-    """
-    is_number = isinstance(length, Real) and math.isfinite(length)
-    if not (is_number and 0 <= length <= most):
-        limit = ", at most 1 (pixels lie in [0, 1])" if most == 1 else ""
-        raise ValueError(
-            f"expected {name} >= 0, finite{limit}, a number, got {length!r}; change it."
-        )
-
-
 if not TYPE_CHECKING:  # a type checker would take any name for a module
 
     def __getattr__(name: str) -> ModuleType:
-        """Import a module of core when it is first asked for.
-
-        `from dlapps import images, metrics` reads as the topics do, and `import dlapps`
-        stays fast.
-        """
+        """Import a topic, or a module of core, when it is first asked for."""
         if name in ("assets", "images", "metrics", "runtime"):
             return importlib.import_module(f"dlapps.core.{name}")
+        if name in __all__:
+            return importlib.import_module(f"dlapps.{name}")
         raise AttributeError(f"module 'dlapps' has no attribute {name!r}")

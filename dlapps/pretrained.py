@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from dlapps import check_counts, check_name
 from dlapps.core import assets
+from dlapps.core.checks import check_counts, check_name
 from dlapps.core.class_scores import read_logits
 from dlapps.core.images import check_shape, check_unit
 from dlapps.core.runtime import channels_last

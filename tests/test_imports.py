@@ -9,6 +9,8 @@ from graphlib import TopologicalSorter
 import pytest
 from conftest import CHECKOUT
 
+import dlapps
+
 FOLDERS = {
     "dlapps": CHECKOUT / "dlapps",
     "labreport": CHECKOUT / "report" / "labreport",
@@ -96,6 +98,14 @@ def test_topics_hand_on_their_modules():
     names = "transfer.finetune, transfer.linear, gan.flow"
     command = f"from dlapps import gan, transfer; {names}"
     assert subprocess.run([sys.executable, "-c", command]).returncode == 0
+
+
+def test_import_dlapps_gives_every_name_that_it_lists():
+    # In a process of its own, where nothing else has imported them.
+    command = "import dlapps; [getattr(dlapps, name) for name in dlapps.__all__]"
+    assert subprocess.run([sys.executable, "-c", command]).returncode == 0
+    with pytest.raises(AttributeError, match="'dlapps' has no attribute 'salience'"):
+        dlapps.salience  # noqa: B018
 
 
 def test_import_dlapps_loads_nothing_heavy():

@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from dlapps import check_counts, check_length, check_positive
 from dlapps.adversarial.examples import (
     AdversarialExamples,
     Ball,
@@ -13,6 +12,7 @@ from dlapps.adversarial.examples import (
     make_goal,
     normalise,
 )
+from dlapps.core.checks import check_counts, check_length, check_positive
 from dlapps.core.class_scores import (
     Classes,
     Images,

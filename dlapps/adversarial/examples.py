@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps import check_length, check_name
+from dlapps.core.checks import check_length, check_name
 from dlapps.core.class_scores import (
     Classes,
     Images,

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from dlapps import check_counts, check_length
 from dlapps.class_visualization.ingredients import (
     L2,
     Crop,
@@ -24,6 +23,7 @@ from dlapps.class_visualization.ingredients import (
     class_score,
     evaluate,
 )
+from dlapps.core.checks import check_counts, check_length
 from dlapps.core.class_scores import (
     Classes,
     check_classes,

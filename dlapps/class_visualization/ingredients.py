@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps import check_counts, check_shares
+from dlapps.core.checks import check_counts, check_shares
 from dlapps.core.class_scores import (
     channels_last,
     check_finite,

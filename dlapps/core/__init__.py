@@ -5,6 +5,8 @@ machine.
 __all__ = [
     "arrays",
     "assets",
+    "checkpoints",
+    "checks",
     "class_scores",
     "environment",
     "images",
@@ -12,4 +14,5 @@ __all__ = [
     "paths",
     "runtime",
     "training",
+    "weights",
 ]

@@ -21,8 +21,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from dlapps import DlappsError, check_name
 from dlapps.core import paths
+from dlapps.core.checks import DlappsError, check_name
 
 with warnings.catch_warnings():
     # In a notebook it warns, in red, where ipywidgets is not installed.

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlapps import DlappsError
+from dlapps.core.checks import DlappsError
 from dlapps.core.weights import read_checked, write_checked
 
 # Random generators and all that has a state_dict, by name.

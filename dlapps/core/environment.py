@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dlapps import DlappsError, check_name
+from dlapps.core.checks import DlappsError, check_name
 
 # Packages whose version may move a number.
 PACKAGES = (

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from PIL import Image, ImageOps
 
-from dlapps import DlappsError, check_counts
 from dlapps.core.arrays import as_tensor
+from dlapps.core.checks import DlappsError, check_counts
 
 PICTURE_SUFFIXES = (
     ".jpg",

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from dlapps import check_counts
 from dlapps.core.arrays import as_tensor
+from dlapps.core.checks import check_counts
 from dlapps.core.images import as_uint8
 
 CHUNK = 1024

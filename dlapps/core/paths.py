@@ -6,7 +6,7 @@ from pathlib import Path
 
 import platformdirs
 
-from dlapps import DlappsError
+from dlapps.core.checks import DlappsError
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CHECKOUT = PACKAGE.parent

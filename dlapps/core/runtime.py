@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from dlapps import check_name
 from dlapps.core import environment
+from dlapps.core.checks import check_name
 
 Network = TypeVar("Network", bound=nn.Module)
 

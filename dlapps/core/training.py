@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
-from dlapps import check_name, check_positive
 from dlapps.core.arrays import as_labels
 from dlapps.core.checkpoints import (
     Parts,
@@ -24,6 +23,7 @@ from dlapps.core.checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
+from dlapps.core.checks import check_name, check_positive
 from dlapps.core.runtime import (
     Bar,
     autocast,

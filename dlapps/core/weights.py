@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from dlapps import DlappsError
+from dlapps.core.checks import DlappsError
 from dlapps.core.paths import write_atomically
 
 Network = TypeVar("Network", bound=nn.Module)

@@ -6,8 +6,8 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from dlapps import check_name
 from dlapps.core.assets import Provenance
+from dlapps.core.checks import check_name
 
 Images = TypeVar("Images", bound=np.ndarray | Sequence[Any], covariant=True)
 

@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 from sklearn.preprocessing import normalize
 
-from dlapps import check_name
 from dlapps.core import assets, paths
 from dlapps.core.assets import AssetError
+from dlapps.core.checks import check_name
 from dlapps.datasets.dataset import Dataset, check_split
 from dlapps.datasets.folder import load_folder
 

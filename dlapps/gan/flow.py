@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dlapps import check_counts, check_name, check_shares
 from dlapps.core import paths
 from dlapps.core.arrays import as_labels, as_tensor, check_sizes
+from dlapps.core.checks import check_counts, check_name, check_shares
 from dlapps.core.images import as_uint8
 from dlapps.core.runtime import (
     Bar,

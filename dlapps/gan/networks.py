@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps import check_counts, check_name, check_shares
 from dlapps.core.arrays import check_sizes
+from dlapps.core.checks import check_counts, check_name, check_shares
 from dlapps.core.runtime import (
     channels_last,
     drawn_from,

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dlapps import check_name
 from dlapps.core import paths
 from dlapps.core.arrays import as_labels, as_tensor, check_sizes
+from dlapps.core.checks import check_name
 from dlapps.core.runtime import channels_last, make_generator
 from dlapps.core.training import predict
 from dlapps.core.weights import load_network, save_network

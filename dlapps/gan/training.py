@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dlapps import check_counts
 from dlapps.core.arrays import as_labels
+from dlapps.core.checks import check_counts
 from dlapps.core.images import as_uint8
 from dlapps.core.runtime import as_device, make_generator
 from dlapps.core.training import (

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from dlapps import check_counts
+from dlapps.core.checks import check_counts
 from dlapps.core.class_scores import (
     Classes,
     Images,

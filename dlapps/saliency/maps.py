@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps import check_counts, check_length
+from dlapps.core.checks import check_counts, check_length
 from dlapps.core.class_scores import (
     Classes,
     Images,

@@ -14,7 +14,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from dlapps import check_counts, check_name, pretrained
+from dlapps import pretrained
+from dlapps.core.checks import check_counts, check_name
 from dlapps.core.images import as_pictures, check_several, scaled_shape, stack_pixels
 from dlapps.core.runtime import Bar, autocast, device_of, first_in_float32
 from dlapps.pretrained import PixelNetwork

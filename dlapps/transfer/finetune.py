@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dlapps import check_counts
 from dlapps.core import training
 from dlapps.core.arrays import as_labels, as_tensor
+from dlapps.core.checks import check_counts
 from dlapps.core.runtime import autocast, device_of, make_generator, run_once
 from dlapps.core.training import (
     Augment,
