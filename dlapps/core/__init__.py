@@ -8,6 +8,7 @@ __all__ = [
     "checkpoints",
     "checks",
     "class_scores",
+    "classifier",
     "environment",
     "images",
     "metrics",

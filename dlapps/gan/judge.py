@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from dlapps.core import paths
 from dlapps.core.arrays import check_sizes
+from dlapps.core.classifier import fit_classifier
 from dlapps.core.images import as_uint8, warp
 from dlapps.core.runtime import channels_last, drawn_from
 from dlapps.core.training import accuracy, predict
 from dlapps.core.weights import load_weights
 from dlapps.gan.sampling import from_uint8
-from dlapps.transfer import finetune
 
 SIZE = 32
 BATCH = 500  # images classified at a time
@@ -88,7 +88,7 @@ def fit_digit_classifier(
     # PyTorch draws weights from its default generator.
     with drawn_from(seed):
         network = channels_last(DigitClassifier())
-    finetune.fit_classifier(
+    fit_classifier(
         network,
         images,
         labels,
