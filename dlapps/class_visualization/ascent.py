@@ -102,21 +102,17 @@ ROBUST = Settings(
 
 @dataclass(frozen=True)
 class Visualization:
-    """Pictures (N, 3, H, W) float32 in [0, 1], their targets (N,), and the way there.
+    """Pictures (N, 3, H, W) float32 in [0, 1], their targets (N,), and their scores.
 
     scores: (S + 1, N), the objective at each step, of the picture as the network saw it
         (transformed, in the precision of the run). The last row is that of the final
         picture as it is, in float32.
-    frames: (F, N, 3, H, W), the pictures after frame_steps (F,) steps; the final
-        pictures alone if `keep_every` is 0.
     class_names: the network's, for `judge`.
     """
 
     images: Tensor
     targets: Tensor
     scores: Tensor
-    frames: Tensor
-    frame_steps: Tensor
     class_names: tuple[str, ...]
 
 
@@ -128,7 +124,6 @@ def visualize(
     initial: Tensor | np.ndarray | None = None,
     size: int = 224,
     seed: int = 0,
-    keep_every: int = 0,
 ) -> Visualization:
     """Draw pictures that maximise S_c(x) - R(x), by gradient ascent on x.
 
@@ -143,7 +138,6 @@ def visualize(
         them, each of which gets its picture.
     initial: pictures (1 or N, 3, H, W) float32 in [0, 1] to start from. By default it
         is noise of side `size`, drawn on the CPU.
-    keep_every: steps between the frames of the result, 0 for the final one alone.
 
     PRACTICAL moves z = (x - mean) / std (ImageNet's) and does to z what the practical
     does: z starts from N(0, 1), R is lambda ||z||^2 summed over all pixels, a step is 5
@@ -158,7 +152,6 @@ def visualize(
     """
     check_network(network)
     check_counts(size=size)
-    check_counts(0, keep_every=keep_every)
     if initial is not None:
         initial = as_pictures(initial, 3)
     device = device_of(network) if initial is None else initial.device
@@ -173,27 +166,16 @@ def visualize(
     parameter.requires_grad_()
     optimiser = settings.optimiser([parameter], lr=settings.step_size)
     scores = []
-    frames = {}
     for step in Bar(range(settings.num_steps), "steps"):
-        if keep_every and step % keep_every == 0:
-            frames[step] = _decode(settings, parameter)
         scores.append(
             _climb(network, targets, settings, parameter, optimiser, generator)
         )
         _tidy(settings, parameter, step)
     pictures = _decode(settings, parameter)
-    frames[settings.num_steps] = pictures
     with torch.no_grad(), float32(pictures):
         final = evaluate(network, settings.objective, pictures, pictures, targets)
     scores.append(final)
-    return Visualization(
-        pictures,
-        targets,
-        scores=torch.stack(scores),
-        frames=torch.stack(list(frames.values())),
-        frame_steps=torch.tensor(list(frames), device=device),
-        class_names=names,
-    )
+    return Visualization(pictures, targets, torch.stack(scores), names)
 
 
 def _start(

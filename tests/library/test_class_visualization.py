@@ -76,25 +76,19 @@ class Linear(nn.Module):
 
 @each_settings
 def test_the_score_rises_and_the_picture_stays_valid(settings, network):
-    seen = cv.visualize(network, [0, 3], settings, size=32, keep_every=4)
-    first = float32_logits(network, seen.frames[0])[[0, 1], [0, 3]]
+    start = cv.visualize(network, [0, 3], replace(settings, num_steps=0), size=32)
+    seen = cv.visualize(network, [0, 3], settings, size=32)
+    first = float32_logits(network, start.images)[[0, 1], [0, 3]]
+    torch.testing.assert_close(start.scores[0], first)
+    assert seen.scores.shape == (settings.num_steps + 1, 2)
     assert (seen.scores[-1] > first).all()
     assert seen.images.shape == (2, 3, 32, 32)
     assert seen.images.dtype == torch.float32
-    assert seen.frames.min() >= 0
-    assert seen.frames.max() <= 1
+    for pictures in (start.images, seen.images):
+        assert pictures.min() >= 0
+        assert pictures.max() <= 1
     assert not seen.images.requires_grad
     assert all(weight.grad is None for weight in network.parameters())
-
-
-@each_settings
-def test_frames_are_kept_where_asked(settings, network):
-    seen = cv.visualize(network, 0, settings, size=32, keep_every=5)
-    assert seen.frame_steps.tolist() == [0, 5, 10, 12]
-    assert seen.frames.shape == (4, 1, 3, 32, 32)
-    assert torch.equal(seen.frames[-1], seen.images)
-    assert seen.scores.shape == (13, 1)
-    assert cv.visualize(network, 0, settings, size=32).frame_steps.tolist() == [12]
 
 
 @each_settings
@@ -346,7 +340,6 @@ def test_only_the_network_runs_in_the_precision_of_the_caller(network):
         ),
         ({"settings": cv.MODERN, "size": 33}, "even width"),
         ({"size": 0}, "expected size >= 1, got 0"),
-        ({"keep_every": -2}, "expected keep_every >= 0, got -2"),
     ],
 )
 def test_bad_arguments_get_one_sentence(network, arguments, message):

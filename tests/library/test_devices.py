@@ -24,9 +24,7 @@ def on(method, *args, **options):
 def draw(ascent, num_steps, **changes):
     """Two classes in a few steps."""
     ascent = replace(ascent, num_steps=num_steps, **changes)
-    return lambda network, images: cv.visualize(
-        network, [0, 1], ascent, size=16, keep_every=2
-    )
+    return lambda network, images: cv.visualize(network, [0, 1], ascent, size=16)
 
 
 METHODS = {
