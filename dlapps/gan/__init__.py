@@ -39,7 +39,6 @@ from dlapps.gan.sampling import (
     to_uint8,
 )
 from dlapps.gan.steps import LOSSES, generate, spread
-from dlapps.gan.toy import draw_ring
 from dlapps.gan.training import Training, fit_gan, prepare_images
 
 __all__ = [
@@ -55,7 +54,6 @@ __all__ = [
     "classify",
     "conditional_accuracy",
     "draw_latents",
-    "draw_ring",
     "extract_features",
     "fit_digit_classifier",
     "fit_gan",
