@@ -134,7 +134,7 @@ def fetch(name: str) -> Path:
     """Return the path of an asset, which is fetched first where it is not at hand.
 
     A folder or plain file of the mirror is used where it lies. Each process compares
-    the content with its SHA-256 once, and again if its time of change is another; what
+    the content with its SHA-256 once, and again if a file of it was changed since; what
     is stored and does not match is fetched anew. Two processes that ask at once wait
     for each other.
 
@@ -143,7 +143,7 @@ def fetch(name: str) -> Path:
     """
     asset = get_asset(name)
     for path in _places(asset):
-        if path.exists() and _matches_once(asset, path, path.stat().st_mtime_ns):
+        if path.exists() and _matches_once(asset, path, _last_change(path)):
             return path
     target = paths.assets() / asset.filename
     try:
@@ -226,6 +226,15 @@ def matches(asset: Asset, path: Path) -> bool:
 def _matches_once(asset: Asset, path: Path, changed: int) -> bool:
     """Return what `matches` does, once for each time of change."""
     return matches(asset, path)
+
+
+def _last_change(path: Path) -> int:
+    """Return when a file, or anything in a folder, was last changed, in nanoseconds."""
+    last = path.stat().st_mtime_ns
+    for inner in path.rglob("*"):
+        if inner.exists():  # not a link that leads nowhere
+            last = max(last, inner.stat().st_mtime_ns)
+    return last
 
 
 def obtain(source: Source, folder: Path, asset: Asset) -> Path:

@@ -116,6 +116,20 @@ def test_a_folder_is_copied_to_a_new_home_too(mirror):
     assert [path.name for path in assets.fetch("thing").iterdir()] == ["a.jpg"]
 
 
+def test_a_file_that_changes_in_a_folder_is_noticed(mirror):
+    folder = paths.assets() / "folder"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner" / "a.jpg").write_bytes(CONTENT)
+    fields = {"filename": "folder", "sha256": assets.digest(folder), "suffix": ".jpg"}
+    register(WHEEL, **fields)
+    assert assets.fetch("thing") == folder
+    before = folder.stat().st_mtime_ns
+    (folder / "inner" / "a.jpg").write_bytes(CONTENT[::-1])
+    os.utime(folder / "inner" / "a.jpg", ns=(2 * before, 2 * before))
+    assert folder.stat().st_mtime_ns == before
+    expect_error("damaged")
+
+
 def test_a_damaged_copy_is_not_taken_to_a_new_home(stored, index):
     stored.write_bytes(CONTENT[:-1])
     register(WHEEL)
