@@ -29,8 +29,8 @@ def number_format() -> str:
     """Return the number format in which this processor computes by default.
 
     It is the one that `DLAPPS_PRECISION` names. Without this variable it is "bfloat16"
-    if the processor multiplies such matrices in hardware, and "float32" otherwise.
-    Raises DlappsError if the variable names another format.
+    if Linux says of an x86 processor that it multiplies such matrices in hardware, and
+    "float32" otherwise. Raises DlappsError if the variable names another format.
     """
     chosen = os.environ.get("DLAPPS_PRECISION")
     if chosen:
@@ -67,7 +67,7 @@ def _cpu_model() -> str:
 
 @functools.cache
 def _has_fast_bfloat16() -> bool:
-    """Return whether the processor multiplies bfloat16 matrices in hardware."""
+    """Return whether an x86 processor multiplies bfloat16 matrices in hardware."""
     flags = _read_cpuinfo()
     return "avx512_bf16" in flags or "amx_bf16" in flags
 

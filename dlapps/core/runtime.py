@@ -30,7 +30,7 @@ def number_format(device: torch.device | str, precision: str = "fast") -> str:
     check_name("precision", precision, ("fast", *environment.FORMATS))
     if precision != "fast":
         return precision
-    if torch.device(device).type != "cuda" or "DLAPPS_PRECISION" in os.environ:
+    if torch.device(device).type != "cuda" or os.environ.get("DLAPPS_PRECISION"):
         return environment.number_format()
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return "bfloat16"

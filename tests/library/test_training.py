@@ -642,6 +642,13 @@ def test_the_user_says_what_is_fast_and_the_caller_what_is_not(monkeypatch, said
     assert runtime.number_format("cpu", "bfloat16") == "bfloat16"
 
 
+def test_an_empty_variable_says_nothing_on_a_gpu_either(monkeypatch):
+    monkeypatch.setenv("DLAPPS_PRECISION", "")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    monkeypatch.setattr("dlapps.core.environment.number_format", lambda: "float32")
+    assert runtime.number_format("cuda") == "bfloat16"
+
+
 @pytest.mark.parametrize("precision", ["fast", "float32", "bfloat16"])
 def test_the_number_format_is_that_of_a_product_under_autocast(precision):
     ones = torch.ones(2, 2)
