@@ -29,11 +29,13 @@ def as_labels(labels: ArrayLike, number: int, num_classes: int | None = None) ->
 
     labels: a list, an array or a tensor of whole numbers.
 
-    Raises ValueError for another number or type of labels, and for a label that is not
-    in [0, num_classes).
+    Raises ValueError for no example, for another number or type of labels, and for a
+    label that is not in [0, num_classes).
     """
     labels = as_tensor(labels).cpu()
-    if labels.shape != (number,) or number == 0:
+    if number == 0:
+        raise ValueError("expected at least one input, got none; check the selection.")
+    if labels.shape != (number,):
         count = len(labels) if labels.ndim == 1 else tuple(labels.shape)
         raise ValueError(
             f"expected as many labels as inputs, got {count} and {number}; "

@@ -85,17 +85,17 @@ def expand_classes(
         ]
     try:
         indices = torch.as_tensor(classes, device=device)
-    except (RuntimeError, TypeError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
-            f"expected one integer class, or one for each of {number} images, "
-            f"got {classes!r}; pass an int or int64 (N,)."
+            f"expected one class, or one for each of {number} images, got "
+            f"{classes!r}; pass whole numbers, or names of the network's classes."
         ) from error
     is_integer = not (indices.is_floating_point() or indices.dtype == torch.bool)
     if not is_integer or indices.shape not in {(), (1,), (number,)}:
         raise ValueError(
-            f"expected one integer class, or one for each of {number} images, got "
+            f"expected one class, or one for each of {number} images, got "
             f"shape {tuple(indices.shape)} of {indices.dtype}; "
-            "pass an int or int64 (N,)."
+            "pass whole numbers, or names of the network's classes."
         )
     return indices.long().expand(number)
 

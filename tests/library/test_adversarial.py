@@ -370,7 +370,7 @@ def score(choose, number):
     ("call", "message"),
     [
         (pgd(0.1, labels=1, targets=2), "got both"),
-        (pgd(0.1, labels=[True] * 5), "expected one integer class.* of torch.bool"),
+        (pgd(0.1, labels=[True] * 5), "expected one class.* of torch.bool"),
         (detached, "logits with a gradient, got some without"),
         (blind, "logits with a gradient, got some without"),
         (pgd(0.1, norm="l1"), "norm among linf, l2"),

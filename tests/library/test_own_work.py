@@ -249,11 +249,20 @@ NO_LABELS = "whole numbers as labels, got torch.bool"
         ),
         (
             lambda: class_visualization.visualize(small_network(), None),
-            "one integer class, or one for each of 1 images, got None",
+            "one class, or one for each of 1 images, got None",
         ),
         (
             lambda: saliency.input_gradient(small_network(), PIXELS, [None, 1]),
-            "one integer class, or one for each of 2 images, got [None, 1]",
+            "one class, or one for each of 2 images, got [None, 1]",
+        ),
+        (
+            lambda: saliency.input_gradient(small_network(), PIXELS, [[0, 1], 1]),
+            "one class, or one for each of 2 images, got [[0, 1], 1]; pass whole "
+            "numbers, or names of the network's classes",
+        ),
+        (
+            lambda: linear.choose_per_class([], 1, seed=0),
+            "at least one input, got none; check the selection",
         ),
         (
             lambda: saliency.smooth_grad(small_network(), PIXELS, noise_std=".15"),
