@@ -88,7 +88,7 @@ class PixelNetwork(nn.Module):
     The backbone itself is frozen and put in eval mode, its weights channels_last.
 
     name: of the network.
-    class_names: K of them or none.
+    class_names: at most K, of the first logits.
     input_size: the side of the training pictures.
     crop: the share of the short side that its published evaluation used; None if
         pictures are squashed instead.
@@ -230,7 +230,7 @@ def wrap(
     mean, std: of the pixels in [0, 1] that it was trained on, a number for each
         channel, by default ImageNet's; (0.0,) and (1.0,) for a grey network without a
         normalisation.
-    class_names: K names, which may then stand for classes.
+    class_names: at most K names, of the first logits, which may then stand for classes.
     input_size: the side of the pictures that `transfer.DeepFeatures` makes for it.
 
     Raises ValueError for a `PixelNetwork` or a name, and for statistics of levels from

@@ -51,12 +51,13 @@ def make_mnist_m(
 
 
 def load_mnist_m(split: str = "train", seed: int = 0) -> Dataset[np.ndarray]:
-    """Make MNIST-M as published: uint8 (60000, 28, 28, 3) or (10000, 28, 28, 3).
+    """Make MNIST-M: uint8 (60000, 28, 28, 3) or (10000, 28, 28, 3).
 
-    Its digits are in the order of `load_mnist`. Patches come from BSDS500's training
-    photos or, if they cannot be fetched, from the photos of packages. Every fourth
-    photo is for the test split alone, so that no background is in both. `provenance`
-    says which digits and photos it is made of.
+    It is made as published, of digits in the order of `load_mnist` and patches of
+    BSDS500's training photos or, if they cannot be fetched, of the photos of packages.
+    Unlike the published pictures it has no background in both splits: every fourth
+    photo is for the test split alone. `provenance` says which digits and photos it is
+    made of.
     """
     digits = load_mnist(split)
     photos = split_photos(load_backgrounds(), split)
