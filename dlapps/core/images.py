@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from dlapps.core.arrays import as_tensor
 from dlapps.core.checks import DlappsError, check_counts
@@ -23,6 +23,8 @@ PICTURE_SUFFIXES = (
     ".tiff",
     ".gif",
 )
+# EXIF orientations of pictures that a camera took on its side.
+LYING = (5, 6, 7, 8)
 # Of deep levels whose range a file does not say.
 MODES_WITHOUT_RANGE = ("I", "F")
 
@@ -146,11 +148,27 @@ def to_pixels(
 def scaled_shape(picture: Picture, short_side: int) -> tuple[int, int]:
     """Return the (height, width) of a picture whose short side is scaled to a length.
 
-    The aspect ratio is kept.
+    The aspect ratio is kept. A file is opened, but not decoded.
     """
-    width, height = to_picture(picture).size
+    width, height = _upright_size(picture)
     scale = short_side / min(width, height)
     return round(height * scale), round(width * scale)
+
+
+def _upright_size(picture: Picture) -> tuple[int, int]:
+    """Return the width and the height of a picture that is turned upright."""
+    if isinstance(picture, (str, Path)):
+        try:
+            with Image.open(picture) as opened:
+                return _upright_size(opened)
+        except (OSError, SyntaxError, Image.DecompressionBombError):
+            return read_picture(picture).size  # which says what is wrong with it
+    if not isinstance(picture, Image.Image):
+        return to_picture(picture).size
+    width, height = picture.size
+    if picture.getexif().get(ExifTags.Base.Orientation) in LYING:
+        return height, width
+    return width, height
 
 
 def stack_pixels(

@@ -62,7 +62,7 @@ def pool(maps: Tensor, pooling: str) -> Tensor:
 def extract_features(
     network: PixelNetwork,
     pictures: Sequence | Tensor,
-    layers: Sequence[str],
+    layers: str | Sequence[str],
     pooling: str = "average",
     size: int | None = None,
     keep_aspect: bool = False,
@@ -76,7 +76,7 @@ def extract_features(
     pictures: paths, PIL pictures or arrays (H, W) or (H, W, 3), in a list or as one
         array or tensor; or pixels (N, C, H, W) as `images.as_pictures` takes them.
         Pictures are resized, the size of pixels stays as it is.
-    layers: their names, as `PixelNetwork.layer` takes them.
+    layers: a name as `PixelNetwork.layer` takes it, or several.
     pooling: see `pool`.
     size: pictures are resized to size x size, by default the size of the network's
         training pictures.
@@ -97,6 +97,8 @@ def extract_features(
     if size is None:
         size = network.input_size
     check_counts(size=size)
+    if isinstance(layers, str):
+        layers = [layers]
     if not layers:
         raise ValueError("expected at least one layer, got none; name some.")
     if not len(pictures):
@@ -270,7 +272,7 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
         features = extract_features(
             network,
             X,
-            [self.layer] if isinstance(self.layer, str) else list(self.layer),
+            self.layer,
             self.pooling,
             self.size,
             self.keep_aspect,

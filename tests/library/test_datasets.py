@@ -69,6 +69,16 @@ def test_a_folder_names_what_read_picture_would_refuse(folder, monkeypatch):
         datasets.load_folder(folder)
 
 
+def test_labels_of_maps_are_read_without_the_features(monkeypatch):
+    def refuse(values):
+        raise AssertionError("features were decoded")
+
+    monkeypatch.setattr("dlapps.datasets.scenes15.from_bytes", refuse)
+    maps, labels = datasets.load_scenes15_maps()
+    assert maps.shape == (600, 192, 7, 7)
+    assert labels.tolist() == np.repeat(np.arange(15), 40).tolist()
+
+
 def test_scenes_are_counted_before_they_are_used(folder, monkeypatch):
     (folder / "train").mkdir()
     for name in ("cat", "dog"):

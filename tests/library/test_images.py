@@ -70,6 +70,17 @@ def test_a_photo_that_its_camera_noted_as_turned_is_read_upright(tmp_path, orien
         assert images.scaled_shape(opened, 20) == (20, 30)
 
 
+def test_the_size_of_a_file_is_read_without_its_pixels(tmp_path):
+    path = tmp_path / "photo.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:-500])
+    assert images.scaled_shape(path, 20) == (20, 30)
+    path.write_bytes(b"no picture")
+    with pytest.raises(PictureError, match=r"got 10 bytes that do not decode"):
+        images.scaled_shape(path, 20)
+
+
 def test_grey_levels_of_16_bits_keep_their_range(tmp_path):
     levels = np.linspace(0, 65535, 256).reshape(16, 16).astype(np.uint16)
     Image.fromarray(levels).save(tmp_path / "deep.png")

@@ -87,6 +87,8 @@ def pixels():
 
 def test_one_pass_gives_each_layer_what_it_gives_alone(network, pixels):
     both = extract_features(network, pixels, ["2", "4"], precision="float32")
+    alone = extract_features(network, pixels, "4", precision="float32")
+    np.testing.assert_array_equal(alone["4"], both["4"])
     activations = network.normalisation(pixels)
     for index, module in enumerate(network.backbone):
         activations = module(activations)
