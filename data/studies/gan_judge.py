@@ -87,7 +87,7 @@ class Judge:
         self.real = load_images("test")
         self.classifier = classifier or judge.load_digit_classifier()
         images, _ = self.real
-        self.features, _ = judge.extract_features(self.classifier, images)
+        self.features, _ = judge.features_and_logits(self.classifier, images)
         self.photos = see_as_photos(images[::2])
         # The train images in random order, so that the first of them stand for all.
         self.rows = torch.randperm(len(self.train[1]), generator=make_generator(0))
@@ -110,7 +110,7 @@ class Judge:
     def floors(self) -> np.ndarray:
         """The distances of as many train images as there are samples."""
         images = self.train[0][self.rows[:NUM_SAMPLES]]
-        features, _ = judge.extract_features(self.classifier, images)
+        features, _ = judge.features_and_logits(self.classifier, images)
         return self.distances(images, features)
 
     def score(self, images: Tensor) -> Scores:
@@ -123,7 +123,7 @@ class Judge:
         half was written by other people than its first. background: the images' 25 %
         quantile, a level of 255.
         """
-        features, logits = judge.extract_features(self.classifier, images)
+        features, logits = judge.features_and_logits(self.classifier, images)
         predictions = logits.argmax(1)
         frechet_ratio, imagenet_ratio = self.distances(images, features) / self.floors
         balanced = features[self.balance(predictions)]

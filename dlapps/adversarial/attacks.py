@@ -10,7 +10,7 @@ from dlapps.adversarial.examples import (
     cross_entropy,
     decide_success,
     make_goal,
-    normalise,
+    unit_direction,
 )
 from dlapps.core.checks import check_counts, check_length, check_positive
 from dlapps.core.class_scores import (
@@ -66,7 +66,7 @@ def fool(
         active = active[~done]
         if len(active) == 0:
             break
-        direction = normalise(gradient[~done], "l2")
+        direction = unit_direction(gradient[~done], "l2")
         x[active] = (x[active] + step_size * direction).clamp(0, 1)
     return decide_success(network, images, x, goal, steps)
 
@@ -141,5 +141,5 @@ def pgd(
     x = ball.draw(seed) if random_start else images
     for _ in Bar(range(num_steps), "steps"):
         gradient, _ = pixel_gradient(network, x, goal.classes, cross_entropy)
-        x = ball.nearest(x + alpha * normalise(gradient, norm))
+        x = ball.nearest(x + alpha * unit_direction(gradient, norm))
     return decide_success(network, images, x, goal, num_steps)

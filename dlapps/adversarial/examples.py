@@ -180,7 +180,7 @@ class Ball:
         return (self.clean + self.radius * direction).clamp(0, 1)
 
 
-def normalise(gradients: Tensor, norm: str) -> Tensor:
+def unit_direction(gradients: Tensor, norm: str) -> Tensor:
     """Return the steepest direction of length 1 in a norm, for each picture.
 
     It is 0 where the gradient is 0.
@@ -220,4 +220,4 @@ def random_direction(images: Tensor, norm: str, seed: int) -> Tensor:
         return (2 * uniform - 1).to(images.device)
     gaussian = torch.randn(images.shape, generator=generator, device="cpu")
     lengths = torch.rand(len(images), 1, 1, 1, generator=generator, device="cpu")
-    return (lengths * normalise(gaussian, norm)).to(images.device)
+    return (lengths * unit_direction(gaussian, norm)).to(images.device)

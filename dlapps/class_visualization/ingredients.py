@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from dlapps.core.checks import check_counts, check_shares
 from dlapps.core.class_scores import (
-    channels_last,
     check_finite,
+    copy_channels_last,
     pick,
     read_logits,
 )
@@ -296,7 +296,7 @@ def evaluate(
     Raises ValueError for logits or an objective that are not finite, and for an
     objective of another shape.
     """
-    logits = read_logits(network, channels_last(transformed))
+    logits = read_logits(network, copy_channels_last(transformed))
     check_finite(logits)
     values = objective(Seen(pictures, logits, targets))
     if values.shape != targets.shape:

@@ -203,7 +203,7 @@ def forward(network: nn.Module, images: Tensor) -> Tensor:
     """
     logits = torch.cat(
         [
-            read_logits(network, channels_last(chunk))
+            read_logits(network, copy_channels_last(chunk))
             for chunk in images.split(chunk_size(images))
         ]
     )
@@ -245,7 +245,7 @@ def pixel_gradient(
     chunks = zip(images.split(size), classes.split(size), strict=True)
     for pictures, labels in chunks:
         with torch.enable_grad():
-            pictures = channels_last(pictures.detach()).requires_grad_()
+            pictures = copy_channels_last(pictures.detach()).requires_grad_()
             outputs = read_logits(network, pictures)
             total = score(outputs, labels).sum()
         gradient = None
@@ -267,7 +267,7 @@ def chunk_size(images: Tensor) -> int:
     return max(CHUNK, CHUNK_PIXELS // math.prod(images.shape[2:]))
 
 
-def channels_last(images: Tensor) -> Tensor:
+def copy_channels_last(images: Tensor) -> Tensor:
     """Return a copy whose memory format makes convolutions 1.5 times as fast on a CPU.
 
     With one channel both formats have the same order, and the weights alone decide in

@@ -11,7 +11,7 @@ from dlapps.gan import flow
 from dlapps.gan.judge import (
     classify,
     conditional_accuracy,
-    extract_features,
+    features_and_logits,
     fit_digit_classifier,
     gan_train_accuracy,
     load_digit_classifier,
@@ -54,7 +54,7 @@ __all__ = [
     "classify",
     "conditional_accuracy",
     "draw_latents",
-    "extract_features",
+    "features_and_logits",
     "fit_digit_classifier",
     "fit_gan",
     "flow",

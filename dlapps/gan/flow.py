@@ -52,7 +52,7 @@ Guidance = float | Callable[[float], float]
 
 
 @dataclass(frozen=True)
-class Settings:
+class FlowSettings:
     """What a training depends on, besides its data and its seed.
 
     channels: the channels of the maps with sides S/2, S/4 and S/8.
@@ -83,7 +83,7 @@ class Settings:
         check_shares(unlabelled=self.unlabelled, average=self.average)
 
 
-STANDARD = Settings()
+STANDARD = FlowSettings()
 
 
 def flow_loss(
@@ -157,7 +157,7 @@ class VelocityNetwork(nn.Module):
     With the settings `STANDARD` it has 1.7 M parameters.
     """
 
-    def __init__(self, settings: Settings = STANDARD) -> None:
+    def __init__(self, settings: FlowSettings = STANDARD) -> None:
         super().__init__()
         if settings.size % 8:
             raise ValueError(
@@ -310,7 +310,7 @@ def sample(
 def fit_flow(
     images: ArrayLike,
     labels: ArrayLike,
-    settings: Settings = STANDARD,
+    settings: FlowSettings = STANDARD,
     seed: int = 0,
     device: torch.device | str = "cpu",
     **options: Any,
@@ -368,7 +368,7 @@ def draw_loss(
     network: nn.Module,
     images: Tensor,
     labels: Tensor,
-    settings: Settings,
+    settings: FlowSettings,
     generator: torch.Generator,
 ) -> Tensor:
     """Return `flow_loss` of images uint8 (N, S, S) at random times, from random noise.
@@ -401,7 +401,7 @@ def load_flow(path: str | Path) -> VelocityNetwork:
 
     Raises DlappsError for another file.
     """
-    return channels_last(load_network(path, "network", Settings, VelocityNetwork))
+    return channels_last(load_network(path, "network", FlowSettings, VelocityNetwork))
 
 
 def load_best() -> VelocityNetwork:

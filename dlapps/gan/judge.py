@@ -135,7 +135,7 @@ def _leave(images: Tensor, generator: torch.Generator) -> Tensor:
     return from_uint8(images)
 
 
-def extract_features(
+def features_and_logits(
     classifier: DigitClassifier, images: ArrayLike
 ) -> tuple[Tensor, Tensor]:
     """Return features (N, 128) and logits (N, 10) of images uint8 (N, 32, 32).
@@ -150,7 +150,7 @@ def extract_features(
 
 def classify(classifier: DigitClassifier, images: ArrayLike) -> Tensor:
     """Return the digit that the classifier reads in each image: int64 (N,)."""
-    _, logits = extract_features(classifier, images)
+    _, logits = features_and_logits(classifier, images)
     return logits.argmax(1)
 
 
@@ -162,7 +162,7 @@ def conditional_accuracy(
     With a classifier trained on real images this is the GAN-test of Shmelkov, Schmid
     and Alahari (2018).
     """
-    _, logits = extract_features(classifier, fakes)
+    _, logits = features_and_logits(classifier, fakes)
     return accuracy(logits, labels)
 
 

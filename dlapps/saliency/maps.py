@@ -14,12 +14,12 @@ from dlapps.core.checks import check_counts, check_length
 from dlapps.core.class_scores import (
     Classes,
     Images,
-    channels_last,
     check_finite,
     check_input,
     check_range,
     choose_classes,
     chunk_size,
+    copy_channels_last,
     float32,
     pick,
     pixel_gradient,
@@ -214,7 +214,7 @@ def _feature_gradient(
     hook = find_layer(network, layer).register_forward_hook(start_graph)
     try:
         with torch.enable_grad():
-            logits = read_logits(network, channels_last(images))
+            logits = read_logits(network, copy_channels_last(images))
             total = _target_score(logits, classes).sum()
     finally:
         hook.remove()

@@ -55,7 +55,7 @@ def test_a_classifier_depends_on_its_seed_and_draws_nothing_from_the_default_one
 
 def test_features_are_one_row_an_image_whatever_the_batch(classifier, monkeypatch):
     images, _ = make_patterns(7)
-    features, logits = judge.extract_features(classifier, images)
+    features, logits = judge.features_and_logits(classifier, images)
     assert features.shape == (7, 128)
     assert features.dtype == torch.float32
     assert logits.shape == (7, 10)
@@ -63,7 +63,7 @@ def test_features_are_one_row_an_image_whatever_the_batch(classifier, monkeypatc
     at_once = classifier(from_uint8(images))
     torch.testing.assert_close(at_once, logits, atol=2e-2, rtol=2e-2)
     monkeypatch.setattr(judge, "BATCH", 3)
-    again, _ = judge.extract_features(classifier, images)
+    again, _ = judge.features_and_logits(classifier, images)
     torch.testing.assert_close(again, features, atol=2e-2, rtol=2e-2)
 
 
@@ -124,8 +124,8 @@ def test_the_committed_judge_takes_digits_on_grey_for_what_they_are():
     on_black = gan.conditional_accuracy(classifier, images, labels)
     on_grey = gan.conditional_accuracy(classifier, grey, labels)
     assert on_grey > on_black - 0.01
-    features, _ = gan.extract_features(classifier, images)
-    grey_features, _ = gan.extract_features(classifier, grey)
+    features, _ = gan.features_and_logits(classifier, images)
+    grey_features, _ = gan.features_and_logits(classifier, grey)
     real = metrics.frechet_distance(features[::2], features[1::2])
     assert metrics.frechet_distance(features[::2], grey_features[1::2]) < 5 * real
 

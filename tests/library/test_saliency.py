@@ -340,7 +340,7 @@ def test_convolutions_on_one_channel_follow_the_memory_format_of_the_weights():
     convolution = nn.Conv2d(1, 4, 3)
     for weights in (torch.contiguous_format, torch.channels_last):
         maps = convolution.to(memory_format=weights)(
-            class_scores.channels_last(torch.rand(2, 1, 8, 8))
+            class_scores.copy_channels_last(torch.rand(2, 1, 8, 8))
         )
         assert maps.is_contiguous(memory_format=weights)
 

@@ -118,7 +118,9 @@ def train_gan(data, seed=0, settings=GAN, **options):
 
 
 def train_flow(data, seed=0, **options):
-    settings = flow.Settings(size=24, channels=(8, 8, 8), num_epochs=3, batch_size=16)
+    settings = flow.FlowSettings(
+        size=24, channels=(8, 8, 8), num_epochs=3, batch_size=16
+    )
     network, history = flow.fit_flow(
         data[0][:, 2:26, 2:26], data[1], settings, seed, **options
     )
