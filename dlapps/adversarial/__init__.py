@@ -5,7 +5,7 @@ gives logits.
 
 images: (N, C, H, W) with any number of channels, float32 in [0, 1], or whatever else
     `images.as_pictures` takes.
-targets: the classes towards which the pictures are driven.
+targets: the classes towards which `fool` and `pgd` drive the pictures.
 labels: the classes away from which they are driven if there are no targets; by default
     the predicted classes. A class is a number, or the name of one of the network's
     `class_names`.

@@ -89,20 +89,18 @@ def fgsm(
     images: Images,
     epsilon: float,
     labels: Classes | None = None,
-    targets: Classes | None = None,
 ) -> AdversarialExamples:
     """Step once, to x + epsilon sign(d loss / d x).
 
     The loss is the cross-entropy of the labels (Goodfellow, Shlens & Szegedy 2015).
-    With targets the step goes down their loss.
 
     epsilon: in pixel units, at most 1.
     """
     images = check_input(network, images)
     ball = Ball(images, "linf", epsilon)
-    goal = make_goal(network, images, labels, targets)
+    goal = make_goal(network, images, labels, None)
     gradient, _ = pixel_gradient(network, images, goal.classes, cross_entropy)
-    x = ball.nearest(images + goal.sign * epsilon * gradient.sign())
+    x = ball.nearest(images + epsilon * gradient.sign())
     return decide_success(network, images, x, goal, steps=1)
 
 

@@ -17,6 +17,9 @@ from dlapps.datasets.dataset import Dataset, check_split
 from dlapps.datasets.mnist import load_mnist
 from dlapps.datasets.photos import load_imagenet20, load_photos
 
+# Of the patches that `load_mnist_m` draws.
+SEED = 0
+
 
 def make_mnist_m(
     digits: ArrayLike, photos: Sequence[ArrayLike], seed: int
@@ -50,7 +53,7 @@ def make_mnist_m(
     return pictures
 
 
-def load_mnist_m(split: str = "train", seed: int = 0) -> Dataset[np.ndarray]:
+def load_mnist_m(split: str = "train") -> Dataset[np.ndarray]:
     """Make MNIST-M: uint8 (60000, 28, 28, 3) or (10000, 28, 28, 3).
 
     It is made as published, of digits in the order of `load_mnist` and patches of
@@ -61,10 +64,10 @@ def load_mnist_m(split: str = "train", seed: int = 0) -> Dataset[np.ndarray]:
     """
     digits = load_mnist(split)
     photos = split_photos(load_backgrounds(), split)
-    pictures = make_mnist_m(digits.images, photos.images, seed)
+    pictures = make_mnist_m(digits.images, photos.images, SEED)
     provenance = Provenance(
         f"MNIST-M of {digits.provenance.name} and {len(photos)} photos "
-        f"({photos.provenance.name}), seed {seed}",
+        f"({photos.provenance.name}), seed {SEED}",
         f"{digits.provenance.source}; {photos.provenance.source}",
         f"{digits.provenance.licence}; {photos.provenance.licence}",
     )

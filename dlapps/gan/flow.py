@@ -47,6 +47,8 @@ from dlapps.core.weights import load_network, save_network
 from dlapps.gan.sampling import from_uint8
 
 WEIGHT_DECAY = 1e-2
+# The length of the vector that tells each block the time and the class.
+EMBEDDING = 128
 BATCH = 250  # images drawn at a time
 Guidance = float | Callable[[float], float]
 
@@ -56,7 +58,6 @@ class FlowSettings:
     """What a training depends on, besides its data and its seed.
 
     channels: the channels of the maps with sides S/2, S/4 and S/8.
-    embedding: the length of the vector that tells each block the time and the class.
     learning_rate: the highest rate of one cycle.
     unlabelled: the share of images whose label is withheld, so that the network also
         learns the velocity without one.
@@ -67,7 +68,6 @@ class FlowSettings:
     size: int = 32
     num_classes: int = 10
     channels: tuple[int, int, int] = (48, 96, 144)
-    embedding: int = 128
     num_epochs: int = 24
     batch_size: int = 64
     learning_rate: float = 1.5e-3
@@ -165,7 +165,7 @@ class VelocityNetwork(nn.Module):
                 f"{settings.size}; take 24, 32 or another multiple."
             )
         self.settings = settings
-        width = settings.embedding
+        width = EMBEDDING
         large, middle, small = settings.channels
         # Weights are drawn in the order in which the layers are made.
         self.first = nn.Conv2d(4, large, 3, padding=1)

@@ -59,7 +59,6 @@ class Settings:
     loss: str = "non-saturating"
     discriminator_rate: float = 2e-4
     generator_rate: float = 5e-4
-    betas: tuple[float, float] = (0.5, 0.999)
     batch_size: int = 128
     num_epochs: int = 5
     average: float = 0.0

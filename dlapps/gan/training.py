@@ -47,6 +47,9 @@ from dlapps.gan.steps import (
     spread,
 )
 
+# Of Adam: little momentum (Radford et al. 2016).
+BETAS = (0.5, 0.999)
+
 
 @dataclass(frozen=True)
 class Training:
@@ -178,13 +181,13 @@ class Trainer:
         self.adam_g = torch.optim.Adam(
             generator.parameters(),
             settings.generator_rate,
-            settings.betas,
+            BETAS,
             foreach=True,
         )
         self.adam_d = torch.optim.Adam(
             discriminator.parameters(),
             settings.discriminator_rate,
-            settings.betas,
+            BETAS,
             foreach=True,
         )
         self.latents = make_generator(seed)
