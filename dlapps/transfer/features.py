@@ -20,7 +20,7 @@ from dlapps.core.images import as_pictures, check_several, scaled_shape, stack_p
 from dlapps.core.runtime import Bar, autocast, device_of, first_in_float32
 from dlapps.pretrained import PixelNetwork
 
-POOLINGS = ("average", "max", "average+max", "pyramid", "flatten")
+POOLINGS = ("average", "average+max", "pyramid")
 # A few pictures at a time are fastest on a CPU, whose caches hold no more.
 CPU_BATCH_SIZE = 4
 GPU_BATCH_SIZE = 64
@@ -32,9 +32,9 @@ Batch = tuple[list[int], Tensor]
 def pool(maps: Tensor, pooling: str) -> Tensor:
     """Pool feature maps (N, C, H, W) to vectors (N, D); vectors stay as they are.
 
-    pooling: "average" or "max" over all positions; "average+max", both side by side;
-        "pyramid", the average beside the averages of the four quarters (two levels of
-        the pyramid of Lazebnik et al. 2006); or "flatten", which keeps every position.
+    pooling: "average" over all positions; "average+max", the average beside the
+        maximum; or "pyramid", the average beside the averages of the four quarters (two
+        levels of the pyramid of Lazebnik et al. 2006).
 
     Raises ValueError for another pooling, and for maps of another shape.
     """
@@ -47,16 +47,13 @@ def pool(maps: Tensor, pooling: str) -> Tensor:
         )
     if maps.ndim == 2:
         return maps
-    if pooling == "average":
-        return maps.mean((2, 3))
-    if pooling == "max":
-        return maps.amax((2, 3))
+    average = maps.mean((2, 3))
     if pooling == "average+max":
-        return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)
+        return torch.cat([average, maps.amax((2, 3))], dim=1)
     if pooling == "pyramid":
         quarters = adaptive_avg_pool2d(maps, 2).flatten(1)
-        return torch.cat([maps.mean((2, 3)), quarters], dim=1)
-    return maps.flatten(1)
+        return torch.cat([average, quarters], dim=1)
+    return average
 
 
 def extract_features(
@@ -80,8 +77,7 @@ def extract_features(
     pooling: see `pool`.
     size: pictures are resized to size x size, by default the size of the network's
         training pictures.
-    keep_aspect: keep the aspect ratio instead, and make `size` the short side. Maps of
-        several sizes cannot be flattened.
+    keep_aspect: keep the aspect ratio instead, and make `size` the short side.
     precision: see `runtime.autocast`. Features are always float32.
 
     Raises ValueError for an unknown setting or layer, and for no picture or a single
@@ -89,11 +85,6 @@ def extract_features(
     """
     check_several(pictures)
     check_name("a pooling", pooling, POOLINGS)
-    if keep_aspect and pooling == "flatten":
-        raise ValueError(
-            "expected keep_aspect=False to flatten maps, which are of one size then, "
-            "got True; choose another pooling."
-        )
     if size is None:
         size = network.input_size
     check_counts(size=size)
@@ -220,11 +211,12 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
     network: a name that `pretrained.load` knows, or a `PixelNetwork`, which clones of
         the estimator share.
     layer: a name, or several whose features are put side by side.
+    precision: see `runtime.autocast`.
 
-    The other parameters are those of `extract_features`.
-
-    Features are float32 (N, D). Nothing is learnt, so features that are extracted once
-    serve any number of classifiers and folds:
+    Features are float32 (N, D), averages over all positions of pictures in the size of
+    the network's training pictures; `extract_features` has other ways. Nothing is
+    learnt, so features that are extracted once serve any number of classifiers and
+    folds:
 
     >>> features = DeepFeatures("vgg16_features", "pool5").transform(pictures)
     >>> search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1, 10]})
@@ -242,16 +234,10 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
         self,
         network: PixelNetwork | str,
         layer: str | Sequence[str],
-        pooling: str = "average",
-        size: int | None = None,
-        keep_aspect: bool = False,
         precision: str = "fast",
     ) -> None:
         self.network = network
         self.layer = layer
-        self.pooling = pooling
-        self.size = size
-        self.keep_aspect = keep_aspect
         self.precision = precision
 
     def fit(self, X: Sequence | Tensor, y: object = None) -> DeepFeatures:
@@ -273,10 +259,7 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
             network,
             X,
             self.layer,
-            self.pooling,
-            self.size,
-            self.keep_aspect,
-            self.precision,
+            precision=self.precision,
         )
         return np.concatenate(list(features.values()), axis=1)
 

@@ -100,10 +100,8 @@ def test_one_pass_gives_each_layer_what_it_gives_alone(network, pixels):
     ("pooling", "dimensions"),
     [
         ("average", 6),
-        ("max", 6),
         ("average+max", 12),
         ("pyramid", 30),
-        ("flatten", 384),
     ],
 )
 def test_pooling(network, pixels, pooling, dimensions):
@@ -168,24 +166,16 @@ def test_aspect_kept_gives_each_picture_its_own_shape(network):
         assert_alike(extract(network, pixels)[0], row)
 
 
-def test_maps_of_several_sizes_are_averaged_and_not_flattened(network, passed):
-    pictures = [np.zeros((16, 20, 3)), np.zeros((24, 16, 3))]
-    assert len(extract(network, pictures, keep_aspect=True)) == 2
-    passed.clear()
-    with pytest.raises(ValueError, match=r"keep_aspect=False to flatten .* got True"):
-        extract(network, pictures, keep_aspect=True, pooling="flatten")
-    assert not passed
-
-
 @pytest.mark.parametrize("shape", [(5, 20, 24, 3), (5, 20, 24), (5, 3, 20, 24)])
 def test_an_array_and_a_tensor_of_the_same_values_agree(network, shape):
     levels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    for pooling in ("average", "flatten"):
-        by_array = extract(network, levels, pooling=pooling)
-        by_tensor = extract(network, torch.from_numpy(levels), pooling=pooling)
-        assert np.array_equal(by_tensor, by_array)
-    # 8 x 8 positions of a picture that was resized to 16 x 16; else 10 x 12.
-    assert by_array.shape[1] == 6 * (120 if shape[1] == 3 else 64)
+    by_array = extract(network, levels)
+    by_tensor = extract(network, torch.from_numpy(levels))
+    assert np.array_equal(by_tensor, by_array)
+    # Pictures are resized, and pixels are not.
+    are_pixels = shape[1] == 3
+    smaller = extract(network, levels, size=12)
+    assert np.array_equal(smaller, by_array) == are_pixels
 
 
 def test_the_first_convolutions_of_a_network_with_depthwise_ones_stay_in_float32():
@@ -321,9 +311,9 @@ def test_a_copy_gives_the_same_features_by_a_network_that_stays_frozen(
 
 def test_clones_share_the_network_and_nothing_else():
     features = make_features()
-    copied = clone(features).set_params(pooling="max", layer="4")
+    copied = clone(features).set_params(precision="bfloat16", layer="4")
     assert copied.network is features.network
-    assert (features.pooling, features.layer) == ("average", ["2", "4"])
+    assert (features.precision, features.layer) == ("float32", ["2", "4"])
 
 
 def test_what_is_no_picture_gets_one_sentence():
@@ -348,16 +338,29 @@ def test_what_is_no_picture_gets_one_sentence():
         ),
         ({"network": "resnet"}, "a network among"),
         ({"layer": "fc7"}, "a layer among 0, 1, 2, 3, 4, got 'fc7'"),
-        ({"size": 0}, "size >= 1, got 0"),
-        ({"size": 2.5}, "size >= 1, got 2.5"),
         ({"precision": "half"}, "precision among fast, float32, bfloat16, got 'half'"),
-        ({"pooling": "median"}, "a pooling among average, max"),
     ],
 )
-def test_settings_are_refused_before_the_first_picture(options, message, passed):
+def test_parameters_are_refused_before_the_first_picture(options, message, passed):
     features = make_features().set_params(**options)
     with pytest.raises(ValueError, match=f"expected {message}"):
         features.transform(make_pictures())
+    assert not passed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 0}, "size >= 1, got 0"),
+        ({"size": 2.5}, "size >= 1, got 2.5"),
+        ({"pooling": "median"}, "a pooling among average, average\\+max, pyramid, got"),
+    ],
+)
+def test_settings_are_refused_before_the_first_picture(
+    network, options, message, passed
+):
+    with pytest.raises(ValueError, match=f"expected {message}"):
+        extract(network, make_pictures(), **options)
     assert not passed
 
 
