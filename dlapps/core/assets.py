@@ -32,6 +32,8 @@ with warnings.catch_warnings():
 LABELS = {"mirror": "mirror, ", "copy": "", "url": "", "wheel": "package index, "}
 # Of a file system without space, and of a user who may not have more of it.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+# The lines that `say_once` has printed.
+SAID: set[str] = set()
 
 
 class AssetError(DlappsError):
@@ -178,13 +180,14 @@ def at_hand() -> list[str]:
     return items
 
 
-@functools.cache
 def say_once(line: str) -> None:
     """Print a line on stderr, once a process.
 
     It says what could not be fetched, and what is used instead.
     """
-    print(line, file=sys.stderr)
+    if line not in SAID:
+        SAID.add(line)
+        print(line, file=sys.stderr)
 
 
 def provenance(name: str) -> Provenance:

@@ -71,6 +71,8 @@ def first_in_float32(network: nn.Module) -> Iterator[None]:
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             products = layer.weight[0].numel()
+            # Of an EfficientNet-Lite these are its stem and the depthwise ones of its
+            # largest maps, of 32 to 144 channels; the next have 240 or more.
             if products < 32 and layer.out_channels < 200:
                 first.append(layer)
     if not any(layer.groups > 1 for layer in first):

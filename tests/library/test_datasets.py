@@ -108,7 +108,7 @@ def make_digits(path):
 @pytest.fixture
 def messages(capsys):
     """Read what was printed of data sets that could not be had."""
-    assets.say_once.cache_clear()
+    assets.SAID.clear()
     return lambda: capsys.readouterr().err
 
 
