@@ -18,16 +18,6 @@ from dlapps.core.checks import check_positive as check_positive
 from dlapps.core.checks import check_shares as check_shares
 
 if TYPE_CHECKING:  # what __getattr__ hands on
-    from dlapps import adversarial as adversarial
-    from dlapps import class_visualization as class_visualization
-    from dlapps import core as core
-    from dlapps import dann as dann
-    from dlapps import datasets as datasets
-    from dlapps import gan as gan
-    from dlapps import plots as plots
-    from dlapps import pretrained as pretrained
-    from dlapps import saliency as saliency
-    from dlapps import transfer as transfer
     from dlapps.core import assets as assets
     from dlapps.core import images as images
     from dlapps.core import metrics as metrics
