@@ -24,6 +24,7 @@ from dlapps.dann.pictures import (
     batch_to_pixels,
     predict,
     random_affine,
+    random_strokes,
     random_textures,
 )
 from dlapps.dann.settings import (
@@ -63,6 +64,7 @@ __all__ = [
     "load_trained",
     "predict",
     "random_affine",
+    "random_strokes",
     "random_textures",
     "reversal_schedule",
 ]
