@@ -11,12 +11,6 @@ from typing import TYPE_CHECKING
 
 from dlapps.core.checks import DlappsError
 
-# dlapps.dann takes them from here.
-from dlapps.core.checks import check_counts as check_counts
-from dlapps.core.checks import check_name as check_name
-from dlapps.core.checks import check_positive as check_positive
-from dlapps.core.checks import check_shares as check_shares
-
 if TYPE_CHECKING:  # what __getattr__ hands on
     from dlapps.core import assets as assets
     from dlapps.core import images as images

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps import check_counts
+from dlapps.core.checks import check_counts
 from dlapps.core.runtime import channels_last, drawn_from
 
 # Mean and standard deviation of MNIST's training pixels, used for both domains.

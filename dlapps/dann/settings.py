@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dlapps import check_counts, check_positive, check_shares
+from dlapps.core.checks import check_counts, check_positive, check_shares
 from dlapps.dann.layers import reversal_schedule
 
 

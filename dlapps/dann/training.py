@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from dlapps import check_name
 from dlapps.core import paths
 from dlapps.core.arrays import as_labels
+from dlapps.core.checks import check_name
 from dlapps.core.images import as_uint8
 from dlapps.core.runtime import autocast, device_of
 from dlapps.core.training import (
