@@ -115,9 +115,11 @@ def load_scenes15_features() -> SceneFeatures:
 
     A study in data/studies of the repository made them from the pictures.
     """
-    path = paths.require_network("scenes15-features.npz", "the features of 15-Scene")
-    with np.load(path) as file:
-        arrays = dict(file)
+    arrays = {}
+    for filename in ("scenes15-features.npz", "scenes15-quarters.npz"):
+        path = paths.require_network(filename, "the features of 15-Scene")
+        with np.load(path) as file:
+            arrays |= dict(file)
     labels = arrays.pop("labels").astype(np.int64)
     sizes = arrays.pop("sizes")
     names = tuple(arrays.pop("names"))
