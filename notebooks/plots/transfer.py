@@ -98,6 +98,59 @@ def plot_pipeline() -> Figure:
 
 
 @styled
+def plot_accuracies(
+    accuracies: Mapping[str, float], chance: float | None = None
+) -> Figure:
+    """Plot a bar for each accuracy in per cent, the first on top, with its number.
+
+    chance: where a dashed line is drawn.
+    """
+    figure, axes = make_figure(0.45 + 0.15 * len(accuracies))
+    ax = axes[0, 0]
+    rows = range(len(accuracies))
+    bars = ax.barh(rows, list(accuracies.values()), color=COLOURS[0], height=0.7)
+    ax.bar_label(bars, fmt="%.0f", padding=2, fontsize=7)
+    if chance is not None:
+        ax.axvline(chance, color="black", linestyle="--", linewidth=0.8)
+    ax.set_yticks(rows, list(accuracies))
+    ax.set_ylim(len(accuracies) - 0.5, -0.5)
+    ax.set_xlim(0, 105)
+    ax.set_xlabel("accuracy (%)")
+    ax.grid(axis="y", visible=False)
+    ax.tick_params(axis="y", length=0)
+    return figure
+
+
+@styled
+def plot_opinions(
+    leads: Mapping[str, float], truth: str, rival: str, picture: np.ndarray | None
+) -> Figure:
+    """Plot by how much each classifier prefers the true class of an image to a rival.
+
+    A bar to the right is for the true class, a hollow one to the left for the rival.
+
+    leads: the score of the true class less that of the rival, by the classifier.
+    picture: the image, uint8 (H, W, 3), drawn beside the bars; None to leave it out.
+    """
+    widths = [1, 2.6] if picture is not None else [1]
+    height = 0.45 + 0.2 * len(leads)
+    figure, axes = make_figure(height, 1, len(widths), width_ratios=widths)
+    if picture is not None:
+        show_picture(axes[0, 0], picture)
+    ax = axes[0, -1]
+    for row, lead in enumerate(leads.values()):
+        colour = COLOURS[0] if lead > 0 else "white"
+        ax.barh(row, lead, color=colour, edgecolor=COLOURS[0], height=0.6)
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_yticks(range(len(leads)), list(leads))
+    ax.set_ylim(len(leads) - 0.5, -0.5)
+    ax.set_xlabel(f"score of {truth} less score of {rival}")
+    ax.grid(axis="y", visible=False)
+    ax.tick_params(axis="y", length=0)
+    return figure
+
+
+@styled
 def plot_class_map(
     points: ArrayLike, names: Sequence[str], pictures: Sequence[np.ndarray] | None
 ) -> Figure:

@@ -27,6 +27,11 @@ PIXELS = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 FIGURES = {
     "answers": lambda: transfer.plot_answers([COLOUR] * 2, CLASSES, ANSWERS, ["dog"]),
     "pipeline": transfer.plot_pipeline,
+    "accuracies": lambda: transfer.plot_accuracies({"a": 20, "b": 90.4}, chance=10),
+    "opinions": lambda: transfer.plot_opinions({"a": 0.5, "b": -1}, *CLASSES, None),
+    "opinions with image": lambda: transfer.plot_opinions(
+        {"a": 0.5, "b": -1}, *CLASSES, COLOUR
+    ),
     "class map": lambda: transfer.plot_class_map(POINTS[:5], list("abcde"), None),
     "class map with images": lambda: transfer.plot_class_map(
         POINTS[:5], list("abcde"), [COLOUR] * 5
@@ -145,6 +150,25 @@ def test_an_answer_is_a_bar_with_its_name_and_the_true_one_is_filled():
     assert [bar.get_width() for bar in large.patches] == [0.75, 0.25]
     filled = [to_hex(bar.get_facecolor()) for bar in large.patches]
     assert filled == [COLOURS[0].lower(), "#ffffff"]
+
+
+def test_an_accuracy_is_a_bar_with_its_number_beside_chance():
+    [ax] = FIGURES["accuracies"]().axes
+    assert row_names(ax) == {0: "a", 1: "b"}
+    assert [bar.get_width() for bar in ax.patches] == [20, 90.4]
+    assert written(ax)[:2] == ["20", "90"]
+    [chance] = ax.lines
+    assert list(chance.get_xdata()) == [10, 10]
+
+
+@pytest.mark.parametrize("name", ["opinions", "opinions with image"])
+def test_a_classifier_that_prefers_the_rival_has_a_hollow_bar(name):
+    ax = FIGURES[name]().axes[-1]
+    assert row_names(ax) == {0: "a", 1: "b"}
+    assert [bar.get_width() for bar in ax.patches] == [0.5, -1]
+    filled = [to_hex(bar.get_facecolor()) for bar in ax.patches]
+    assert filled == [COLOURS[0].lower(), "#ffffff"]
+    assert ax.get_xlabel() == "score of cat less score of dog"
 
 
 @pytest.mark.parametrize("name", ["class map", "class map with images"])
