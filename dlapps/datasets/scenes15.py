@@ -115,7 +115,7 @@ def load_scenes15_features() -> SceneFeatures:
 
     A study in data/studies of the repository made them from the pictures.
     """
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for filename in ("scenes15-features.npz", "scenes15-quarters.npz"):
         path = paths.require_network(filename, "the features of 15-Scene")
         with np.load(path) as file:
