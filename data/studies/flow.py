@@ -1,7 +1,7 @@
 """Chapter 4's flows: one training over seeds, scored on the test split.
 
-Samples are drawn with 20, 4 and 2 evaluations of the network. The last 10,000 train
-images are held out of the training. How samples are drawn was chosen on them, by what a
+Samples are drawn with twenty evaluations of the network. The last 10,000 train images
+are held out of the training. How samples are drawn was chosen on them, by what a
 classifier learns from the samples; data/README.md says where the code of the choice is.
 """
 
@@ -19,13 +19,11 @@ from dlapps import gan
 from dlapps.gan import flow, to_uint8
 from labreport import paths, results
 from labreport.results import Entry
-from studies.gan import SEEDS_OF_MANY
-from studies.gan_judge import HEADS, SHARES, Judge, draw, load_images, teach_many
+from studies.gan_judge import HEADS, SHARES, Judge, draw, load_images
 from studies.gan_settings import RUNS
 from studies.runs import Calls, add_entries, make_missing, sweep_missing
 
 SEEDS = range(5)
-EVALUATIONS = (20, 4, 2)
 NUM_HELD_OUT = 10_000
 
 
@@ -54,9 +52,12 @@ class Sampling:
         return to_uint8(digits)
 
 
-def choose_sampling(evaluations: int) -> Sampling:
-    """The sampling with the highest GAN-train accuracy on held-out images."""
-    trials = results.load("flow-selection")[str(evaluations)]
+def choose_sampling() -> Sampling:
+    """The sampling with the highest GAN-train accuracy on held-out images.
+
+    It evaluates the network twenty times.
+    """
+    trials = results.load("flow-selection")["20"]
     measured = [trial for trial in trials if "gan_train_accuracy" in trial]
     best = max(measured, key=itemgetter("gan_train_accuracy"))
     return Sampling(**best["sampling"])
@@ -105,22 +106,16 @@ def load_network(seed: int) -> flow.VelocityNetwork:
     return network
 
 
-def score(evaluations: int, seed: int) -> Entry:
-    """The entry of a seed and a number of evaluations, measured on the test split."""
+def score(seed: int) -> Entry:
+    """The entry of a seed, measured on the test split."""
     network = load_network(seed)
-    sampling = choose_sampling(evaluations)
+    sampling = choose_sampling()
     judge_of_test = Judge()
     _, labels = judge_of_test.real
     seconds = count_seconds(partial(sampling.draw, network, labels[:1000], seed))
     scores = judge_of_test.score_conditional(partial(sampling.draw, network), seed)
     scores["cpu_seconds_of_1000"] = seconds
     return {"scores": scores, "settings": asdict(sampling)}
-
-
-def teach_from_flow(seed: int) -> Entry:
-    """GAN-train with NUM_MANY samples, as of the tuned conditional generator."""
-    sampling = choose_sampling(EVALUATIONS[0])
-    return teach_many(partial(sampling.draw, load_network(seed)), seed)
 
 
 def count_seconds(call: Callable[[], object]) -> float:
@@ -165,9 +160,6 @@ def make_flow() -> Path:
         add_entries("flow", {place: entry}, SEEDS)
     runs: Calls = {}
     for seed in SEEDS:
-        for number in EVALUATIONS:
-            runs["runs", f"{number} evaluations", seed] = partial(score, number, seed)
-    for seed in SEEDS[:SEEDS_OF_MANY]:
-        runs["runs", "20 evaluations, 60,000", seed] = partial(teach_from_flow, seed)
+        runs["runs", "20 evaluations", seed] = partial(score, seed)
     make_missing("flow", runs, SEEDS)
     return paths.results() / "flow.json"
