@@ -42,15 +42,12 @@ SHARES = [
     "domain_accuracy",
     "other_strokes_accuracy",
 ]
-# Target pictures of the training split on which the label-free scores are taken.
-NUM_UNLABELLED = 2000
 
 
 def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
-    """Test accuracies of both domains, and two scores of the target without labels."""
+    """Test accuracies of both domains."""
     source = domains.source
     target = domains.target
-    logits = dann.predict(network, target.images[:NUM_UNLABELLED])
     return {
         "source_accuracy": dann.accuracy(
             network, source.test_images, source.test_labels
@@ -58,8 +55,6 @@ def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
         "target_accuracy": dann.accuracy(
             network, target.test_images, target.test_labels
         ),
-        "entropy": dann_methods.mean_entropy(logits),
-        "density": dann_methods.soft_neighbourhood_density(logits),
     }
 
 

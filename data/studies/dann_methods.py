@@ -1,10 +1,10 @@
 """What Chapter 3 compares with domain-adversarial training.
 
-Other alignments, MCD, true labels of the target, batch norm, dropout, and scores. An
-alignment is what `fit_aligned` takes: a function of the network, the features (N, D) of
-a batch, the source's first, the number of these, and the schedule's weight, which
-returns a loss and its measurements by name. Pixels are (N, C, H, W) float32 in [0, 1];
-trainings and `adapt_batch_norm` take images uint8 (N, H, W) or (N, H, W, 3).
+Other alignments, MCD, grounds of digits, and a score. An alignment is what
+`fit_aligned` takes: a function of the network, the features (N, D) of a batch, the
+source's first, the number of these, and the schedule's weight, which returns a loss and
+its measurements by name. Pixels are (N, C, H, W) float32 in [0, 1]; trainings take
+images uint8 (N, H, W) or (N, H, W, 3).
 """
 
 import copy
@@ -18,7 +18,6 @@ from sklearn.model_selection import cross_val_score
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from dlapps.core.metrics import as_features
 from dlapps.core.runtime import autocast, device_of, drawn_from, make_generator
@@ -30,9 +29,7 @@ from dlapps.dann.layers import (
 )
 from dlapps.dann.pictures import (
     as_domains,
-    batch_to_pixels,
     draw_domain_batches,
-    predict,
     random_affine,
     random_strokes,
     target_diversity,
@@ -68,13 +65,9 @@ def fit_aligned(
     settings: Settings,
     seed: int = 0,
     alignment: Alignment = reverse_gradient,
-    paired: bool = False,
     **options: Any,
 ) -> History:
-    """`fit_dann` with another alignment, or with the domains' batches paired.
-
-    paired: take the images of both domains, as many in each, in one order: a common
-        mistake.
+    """`fit_dann` with another alignment.
 
     Returns the history: class_loss, the measurements of the alignment,
     target_diversity, reversal_weight, and what the monitor adds. options: as for
@@ -91,12 +84,9 @@ def fit_aligned(
             optimiser.param_groups[0]["lr"] = settings.rate(batch.progress)
             weight = settings.weight(batch.progress)
             number = len(batch.source)
-            others = batch.target
-            if paired:
-                rows = batch.source_rows
-                others = batch_to_pixels(domains.target[rows], device, others.shape[1])
+            both = torch.cat([batch.source, batch.target])
             with autocast(device):
-                features = network.feature_extractor(torch.cat([batch.source, others]))
+                features = network.feature_extractor(both)
                 logits = network.label_predictor(features[:number])
                 class_loss = F.cross_entropy(logits.float(), batch.classes)
                 loss, measured = alignment(network, features, number, weight)
@@ -112,7 +102,6 @@ def fit_aligned(
         **asdict(settings),
         **domains._asdict(),
         "alignment": alignment,
-        "paired": paired,
     }
     return run_epochs(
         train_epoch,
@@ -348,60 +337,6 @@ def _fixed(predictor: nn.Module, features: Tensor) -> Tensor:
     return functional_call(predictor, weights, (features,))
 
 
-def add_batch_norm(network: Network) -> Network:
-    """The network with a batch norm before each ReLU of its feature extractor."""
-    network.feature_extractor.insert(6, nn.BatchNorm2d(48))
-    network.feature_extractor.insert(3, nn.BatchNorm2d(32))
-    return network
-
-
-def add_dropout(network: Network, probability: float) -> Network:
-    """The network with dropout after each ReLU of its label predictor."""
-    network.label_predictor.insert(4, nn.Dropout(probability))
-    network.label_predictor.insert(2, nn.Dropout(probability))
-    return network
-
-
-def adapt_batch_norm(network: nn.Module, target: Tensor) -> nn.Module:
-    """AdaBN (Li et al. 2017): a copy whose batch norms have the target's statistics.
-
-    These are mean and variance (of the population) of what enters a layer, over all
-    images, with the layers before it adapted already (Algorithm 1): one pass for each
-    layer. The copy is in eval mode. Each batch norm has to be called after those that
-    stand before it in the network.
-    """
-    adapted = copy.deepcopy(network).eval()
-    layers: Any = [part for part in adapted.modules() if isinstance(part, _BatchNorm)]
-    for layer in layers:
-        mean, variance = _measure_inputs(layer, adapted, target)
-        layer.running_mean.copy_(mean)
-        layer.running_var.copy_(variance)
-    return adapted
-
-
-def _measure_inputs(
-    layer: nn.Module, network: nn.Module, images: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Mean and variance (C,) of what enters a layer, over all images and places."""
-    number = 0
-    total = torch.zeros(())
-    squares = torch.zeros(())
-
-    def add(_: nn.Module, inputs: tuple[Tensor]) -> None:
-        nonlocal number, total, squares
-        values = inputs[0].transpose(0, 1).flatten(1).float()
-        variance, mean = torch.var_mean(values, 1, correction=0)
-        mean = mean.double().cpu()
-        number += values.shape[1]
-        total = total + values.shape[1] * mean
-        squares = squares + values.shape[1] * (variance.double().cpu() + mean.square())
-
-    with layer.register_forward_pre_hook(add):
-        predict(network, images)
-    mean = total / number
-    return mean, squares / number - mean.square()
-
-
 class Shifted(nn.Module):
     """Mean probabilities of a network over a picture and its four shifts by a pixel.
 
@@ -455,28 +390,6 @@ def lay_on_grounds(
     laid = below.lerp(above, digits)
     chosen = torch.rand(len(digits), 1, 1, 1, generator=generator) < 0.75
     return torch.where(chosen, laid, digits)
-
-
-def mean_entropy(logits: Tensor) -> float:
-    """Mean entropy in nats of predictions (N, K) (Morerio et al. 2018).
-
-    It is low if a network is certain.
-    """
-    # A logit of minus infinity is a probability of 0, and 0 log 0 is 0.
-    log_probabilities = logits.log_softmax(1).clamp(min=torch.finfo(torch.float32).min)
-    return float(-(log_probabilities.exp() * log_probabilities).sum(1).mean())
-
-
-def soft_neighbourhood_density(logits: Tensor) -> float:
-    """Mean entropy in nats of each prediction's similarities to the others (N, K).
-
-    It is high, up to log(N - 1), if classes are dense (Saito et al. 2021, whose
-    temperature is .05).
-    """
-    points = F.normalize(logits.softmax(1), dim=1)
-    similarities = (points @ points.T / 0.05).fill_diagonal_(-torch.inf)
-    log_shares = similarities.log_softmax(1).fill_diagonal_(0)
-    return float(-(log_shares.exp() * log_shares).fill_diagonal_(0).sum(1).mean())
 
 
 def proxy_a_distance(source: Tensor, target: Tensor) -> float:

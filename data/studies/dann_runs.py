@@ -1,5 +1,5 @@
-"""Chapter 3's runs from MNIST to MNIST-M by name: the main runs, and every variant that
-a question asks for.
+"""Chapter 3's runs from MNIST to MNIST-M by name: the main runs, and those that a
+question asks for.
 """
 
 import functools
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dlapps import dann, datasets
 from dlapps.dann import (
@@ -188,26 +188,6 @@ def train_on_target_labels(
     )
 
 
-def adapt_source_only(
-    network: Network,
-    domains: Domains,
-    settings: AnySettings,
-    seed: int,
-    monitor: Callable[[nn.Module, int], dict[str, float]],
-    **_: Any,
-) -> History:
-    """Adapt the source-only network of this seed by its batch norms' statistics.
-
-    They are measured on the target's training pictures; nothing is trained.
-    """
-    trained = load_run("source only, batch norm", seed, domains)
-    adapted = dann_methods.adapt_batch_norm(trained, domains.target.images)
-    network.load_state_dict(adapted.state_dict())
-    history = History()
-    history.add(monitor(network.eval(), 0))
-    return history
-
-
 def train_on_pseudo_labels(
     network: DomainAdversarialNetwork,
     domains: Domains,
@@ -290,16 +270,6 @@ SWEEP = {
 train_aligned = partial(train_dann, fit=dann_methods.fit_aligned)
 
 
-def make_with_batch_norm(seed: int) -> DomainAdversarialNetwork:
-    """The practical's network with batch norm."""
-    return dann_methods.add_batch_norm(DomainAdversarialNetwork(seed))
-
-
-def make_with_dropout(seed: int) -> DomainAdversarialNetwork:
-    """The practical's network with dropout of a half."""
-    return dann_methods.add_dropout(DomainAdversarialNetwork(seed), 0.5)
-
-
 # The paper's training but for what makes the domains alike.
 METHODS = {
     # Its paper wants both losses to end alike: with a scale of .1, 1 and 10 CORAL's is
@@ -312,8 +282,6 @@ METHODS = {
         dann_methods.make_cdan,
     ),
     "MCD": Run(partial(train_dann, fit=dann_methods.fit_mcd), PAPER),
-    "source only, batch norm": Run(train_source_only, PAPER, make_with_batch_norm),
-    "AdaBN": Run(adapt_source_only, PAPER, make_with_batch_norm),
 }
 TEN = replace(PAPER, num_epochs=10)
 
@@ -392,19 +360,4 @@ def list_grounds() -> dict[str, Run]:
 
 
 GROUNDS = list_grounds()
-# What public versions of the network differ in, in as many epochs.
-VARIANTS = {
-    "variant: batch norm": Run(train_dann, TEN, make_with_batch_norm),
-    "variant: dropout": Run(train_dann, TEN, make_with_dropout),
-    "variant: pixels as they are": Run(
-        train_dann, TEN, partial(DomainAdversarialNetwork, normalisation=nn.Identity())
-    ),
-    "variant: instance norm": Run(
-        train_dann,
-        TEN,
-        partial(DomainAdversarialNetwork, normalisation=nn.InstanceNorm2d(3)),
-    ),
-    "variant: no clipping": Run(train_dann, replace(TEN, max_norm=math.inf)),
-    "variant: paired batches": Run(partial(train_aligned, paired=True), TEN),
-}
-RUNS = MAIN_RUNS | PSEUDO_LABELS | SWEEP | METHODS | FACTORIAL | VARIANTS
+RUNS = MAIN_RUNS | PSEUDO_LABELS | SWEEP | METHODS | FACTORIAL

@@ -3,10 +3,7 @@
 Each loss is compared with another formula, each step with what it should move.
 """
 
-import copy
 import itertools
-import math
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -250,34 +247,6 @@ def test_the_alignment_of_dann_is_that_of_the_library(domains):
     assert not changed(network, plain.state_dict())
 
 
-def test_paired_batches_take_both_domains_in_one_order(domains):
-    seen = []
-
-    def look(network, features, num_source, weight):
-        halves = features.split(num_source)
-        seen.append(torch.allclose(*halves))
-        return dann_methods.reverse_gradient(network, features, num_source, weight)
-
-    same = domains[0], domains[1], domains[0]
-    for paired in (True, False):
-        dann_methods.fit_aligned(
-            make_network(), *same, SHORT, alignment=look, paired=paired
-        )
-    assert seen == [True] * 6 + [False] * 6
-
-
-def test_variants_have_their_layers_where_they_belong():
-    network = dann_methods.add_batch_norm(dann.DomainAdversarialNetwork(0))
-    dann_methods.add_dropout(network, 0.5)
-    for before, layer in itertools.pairwise(network.feature_extractor):
-        if isinstance(layer, nn.ReLU):
-            assert isinstance(before, nn.BatchNorm2d)
-    for before, layer in itertools.pairwise(network.label_predictor):
-        if isinstance(before, nn.ReLU):
-            assert isinstance(layer, nn.Dropout)
-    assert network(torch.rand(2, 3, 28, 28)).shape == (2, 10)
-
-
 def test_a_batch_of_mcd_is_that_of_a_textbook_loop(domains, monkeypatch):
     monkeypatch.setattr(dann_methods, "MOMENTUM", 0)
     settings = dann.Settings(num_epochs=1, batch_size=48, learning_rate=0.1)
@@ -318,47 +287,9 @@ def test_a_batch_of_mcd_is_that_of_a_textbook_loop(domains, monkeypatch):
     assert history.discrepancy == pytest.approx([last.item()], rel=1e-4)
 
 
-@pytest.fixture(scope="module")
-def trained(domains):
-    """A network with batch norm and dropout, trained on the source; a copy of its
-    state; 600 pictures of a target.
-    """
-    network = dann_methods.add_batch_norm(make_network())
-    dann_methods.add_dropout(network, 0.5)
-    dann.fit_source_only(network, *domains[:2], replace(SHORT, num_epochs=8))
-    # Three shades, so that parts of the pictures have other statistics than all.
-    two_hundred = np.tile(domains[2], (5, 1, 1))[:200]
-    shades = [two_hundred // shade for shade in (1, 2, 3)]
-    target = torch.tensor(np.concatenate(shades))
-    return network, copy.deepcopy(network.state_dict()), target
-
-
 def changed(network, state):
     now = network.state_dict()
     return {name for name in now if not torch.equal(now[name], state[name])}
-
-
-def test_statistics_are_numpy_s_over_the_target(trained):
-    network, state, target = trained
-    adapted = dann_methods.adapt_batch_norm(network, target)
-    layers = zip(network.feature_extractor, adapted.feature_extractor, strict=True)
-    maps = target[:, None] / 255
-    for layer, adapted_layer in layers:
-        if isinstance(layer, nn.BatchNorm2d):
-            mean = np.mean(maps.numpy(), axis=(0, 2, 3))
-            variance = np.var(maps.numpy(), axis=(0, 2, 3))
-            np.testing.assert_allclose(
-                adapted_layer.running_mean, mean, rtol=1e-4, atol=1e-5
-            )
-            np.testing.assert_allclose(adapted_layer.running_var, variance, rtol=1e-4)
-            moments = torch.tensor(mean), torch.tensor(variance)
-            maps = F.batch_norm(maps, *moments, layer.weight, layer.bias)
-        else:
-            maps = layer(maps)
-        maps = maps.detach()
-    assert changed(adapted, state) == {name for name in state if "running" in name}
-    assert not changed(network, state)
-    assert not any(part.training for part in adapted.modules())
 
 
 def test_a_shifted_network_gives_the_mean_probability_of_five_views():
@@ -373,21 +304,6 @@ def test_a_shifted_network_gives_the_mean_probability_of_five_views():
         total = total + network(view).softmax(1)
     log_probabilities = dann_methods.Shifted(network)(pixels)
     torch.testing.assert_close(log_probabilities.exp(), total / 5)
-
-
-def test_entropy_of_known_predictions():
-    mean_entropy = dann_methods.mean_entropy
-    assert mean_entropy(torch.zeros(3, 10)) == pytest.approx(math.log(10))
-    assert mean_entropy(100 * torch.eye(10)) == pytest.approx(0, abs=1e-6)
-    # A class of probability 0, as `Shifted` may give, adds nothing.
-    assert mean_entropy(torch.tensor([[0, 0, -math.inf]])) == pytest.approx(math.log(2))
-
-
-def test_density_counts_the_predictions_that_are_alike():
-    classes = 20 * F.one_hot(torch.arange(40) % 4, 4).float()
-    # Each prediction has nine others like it.
-    density = dann_methods.soft_neighbourhood_density(classes)
-    assert density == pytest.approx(math.log(9), abs=1e-3)
 
 
 @pytest.mark.parametrize("number", [200, 25])

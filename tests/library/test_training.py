@@ -49,11 +49,17 @@ def data():
 
 
 def make_with_batch_norm():
-    return dann_methods.add_batch_norm(dann.DomainAdversarialNetwork(0))
+    network = dann.DomainAdversarialNetwork(0)
+    network.feature_extractor.insert(6, nn.BatchNorm2d(48))
+    network.feature_extractor.insert(3, nn.BatchNorm2d(32))
+    return network
 
 
 def make_variant(dropout):
-    return dann_methods.add_dropout(make_with_batch_norm(), dropout)
+    network = make_with_batch_norm()
+    network.label_predictor.insert(4, nn.Dropout(dropout))
+    network.label_predictor.insert(2, nn.Dropout(dropout))
+    return network
 
 
 def train_source_only(
