@@ -456,6 +456,18 @@ def test_changed_results_make_a_notebook_stale_that_mentions_them(project):
     assert staleness.fingerprint(notebook, "quick") != before
 
 
+def test_changed_results_make_a_notebook_stale_whose_module_reads_them(project):
+    notebook = read_notebook(project.write("1_first", code("import moons")))
+    module = project.home / "notebooks" / "moons.py"
+    module.write_text('"""Not suns."""\nvalues = load("moons")\n')
+    before = staleness.fingerprint(notebook, "quick")
+    results = project.home / "data" / "results"
+    paths.write_atomically(results / "suns.json", b"{}")
+    assert staleness.fingerprint(notebook, "quick") == before
+    paths.write_atomically(results / "moons.json", b"{}")
+    assert staleness.fingerprint(notebook, "quick") != before
+
+
 def test_what_does_not_fit_the_page_is_said(tmp_path):
     said = "Overfull \\hbox ({}pt too wide) in paragraph at lines 1--2\n"
     float_ = "LaTeX Warning: Float too large for page by 73.6pt on input line 3.\n"

@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from labreport import LabreportError, expected, paths
 from labreport.editions.sources import Source, code_cells, find_sources, tags
-from labreport.editions.staleness import find_named_results
+from labreport.editions.staleness import find_named_results, read_modules_beside
 from labreport.imports import find_imported
 from labreport.notebook.code import used_names
 from labreport.notebook.references import References
@@ -83,15 +83,16 @@ def find_files_beside(notebook: NotebookNode) -> dict[str, Path]:
     beside it.
 
     These are the modules beside the chapters that its cells import, directly or through
-    others, its checks among them; the results that it names; the profiles and the
-    bibliography.
+    others, its checks among them; the results that it or these modules name; the
+    profiles and the bibliography.
     """
     files: dict[str, Path] = {}
     code = [cell.source for cell in code_cells(notebook)]
-    for path, name in find_imported(code).files.items():
+    imported = find_imported(code)
+    for path, name in imported.files.items():
         if path.is_relative_to(paths.notebooks()):
             files[name] = path
-    for path in find_named_results(code):
+    for path in find_named_results(code, read_modules_beside(imported)):
         if path.is_relative_to(paths.results()):
             files[f"data/results/{path.name}"] = path
     for name in ("profiles.toml", "references.bib"):

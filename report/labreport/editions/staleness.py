@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 
 from labreport import environment, paths
 from labreport.editions.sources import Source, code_cells, read_notebook
-from labreport.imports import digest_code, find_imported
+from labreport.imports import Imported, digest_code, find_imported, read_module
 from labreport.notebook.claims import find_claims
 from labreport.notebook.code import walk_code
 from labreport.notebook.expressions import find_placeholders
@@ -47,25 +47,21 @@ def fingerprint(notebook: NotebookNode, profile: str) -> dict[str, Any]:
 
     "settings": see `read_settings`. "code": a SHA-256 of the code cells, of the
     expressions in the prose, of what the cells import, directly or through others
-    (`find_imported`), and of the results of the studies that the code mentions
-    (`find_named_results`). "files": a SHA-256 of each file of the report that a string
-    names (`find_named`), in the cells or in modules beside the notebooks.
+    (`find_imported`), and of the results of the studies that the cells or modules
+    beside the notebooks mention (`find_named_results`). "files": a SHA-256 of each file
+    of the report that a string names there (`find_named`).
     """
     code = [cell.source for cell in code_cells(notebook)]
     imported = find_imported(code)
     # A Markdown cell without expressions adds nothing: it may come and go.
     evaluated = [part for part in map(_evaluated, notebook.cells) if part]
     parts = [evaluated, imported.versions, digest_code(imported.files)]
-    for path in find_named_results(code):
+    beside = read_modules_beside(imported)
+    for path in find_named_results(code, beside):
         parts.append([path.name, hash_file(path)])
     content = json.dumps(parts, sort_keys=True).encode()
-
-    sources = list(code)
-    for path in imported.files:
-        if path.is_relative_to(paths.notebooks()):
-            sources.append(path.read_text("utf-8", "replace"))
     files = {}
-    for source in sources:
+    for source in code + beside:
         for path in find_named(_strings_of(source)):
             files[path.relative_to(paths.project()).as_posix()] = hash_file(path)
     return {
@@ -73,6 +69,15 @@ def fingerprint(notebook: NotebookNode, profile: str) -> dict[str, Any]:
         "code": hashlib.sha256(content).hexdigest(),
         "files": files,
     }
+
+
+def read_modules_beside(imported: Imported) -> list[str]:
+    """Read those of the imported files that lie beside the notebooks."""
+    sources = []
+    for path in imported.files:
+        if path.is_relative_to(paths.notebooks()):
+            sources.append(path.read_text("utf-8", "replace"))
+    return sources
 
 
 def _strings_of(code: str) -> list[str]:
@@ -130,11 +135,17 @@ def find_named(names: Iterable[str]) -> set[Path]:
     return {file for file in files if "__pycache__" not in file.parts}
 
 
-def find_named_results(code: Iterable[str]) -> list[Path]:
-    """Find the results of the studies that some code mentions: for "scenes15"
-    scenes15-features.npz and others.
+def find_named_results(cells: Iterable[str], modules: Iterable[str]) -> list[Path]:
+    """Find the results of the studies that cells or modules beside them mention: for
+    "scenes15" scenes15-features.npz and others.
+
+    A docstring of a module mentions nothing.
     """
-    text = "".join(code)
+    mentioned = list(cells)
+    for source in modules:
+        module = read_module(source)
+        mentioned.append(module.code if module else source)
+    text = "\n".join(mentioned)
     named = []
     for _, path in sorted(paths.find_results().items()):
         study = re.escape(path.stem.partition("-")[0])
