@@ -84,6 +84,14 @@ def test_placeholders_stand_in_prose_and_not_in_code():
     assert expressions.replace_placeholders("`{{a}}` {{b}}", str.upper) == "`{{a}}` B"
 
 
+def test_a_lone_backtick_hides_nothing_of_another_paragraph():
+    markdown = "A ` stands alone.\n\n{{a}} <!-- holds: a -->\n \nSo does `."
+    assert expressions.find_placeholders(markdown) == ["a"]
+    assert claims.find_claims(markdown) == ["a"]
+    block = "```\n{{a}}\n\n{{b}}\n```"
+    assert expressions.find_placeholders(block) == []
+
+
 def test_a_claim_is_any_expression():
     claim = "a > .9 and all(n < b for n in rows)"
     typed = claim.replace("and", "and\n")

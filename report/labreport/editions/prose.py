@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
 
-from labreport import LabreportError
+from labreport import LabreportError, expected
 from labreport.editions.contents import (
     FLOATS,
     Contents,
@@ -31,6 +31,7 @@ from labreport.notebook.syntax import Node, Tree, walk, words, write
 
 _UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz)"
 _NUMBER = re.compile(r"\{\{(\d+)\}\}")  # as contents.py has them
+_LEFT_OVER = re.compile(r"\{\{[^{}]+\}\}")
 _BARE_POINT = re.compile(r"(?<![\w.)\]}])\.(?=\d)")
 # Of HTML, what a paragraph or a block may have beside text; anything else is text that
 # has angle brackets.
@@ -159,7 +160,16 @@ class ProseFilter:
     def _fill_words(self, text: str) -> Iterator[Node]:
         """Write the numbers of a text into it, and keep their units on one line with
         them.
+
+        Raises LabreportError for a placeholder that was not evaluated.
         """
+        left_over = _LEFT_OVER.search(_NUMBER.sub("", text))
+        if left_over:
+            raise expected(
+                "a placeholder that is evaluated",
+                f"{left_over[0]} as text",
+                "close the code before it, or write it as code",
+            )
         pieces: list[tuple[str, Number | None]] = []  # what was typed has no number
         end = 0
         for match in _NUMBER.finditer(text):

@@ -14,8 +14,11 @@ Scalar = int | float | str | bool
 # "claim" and "holds", or "claim" and "error".
 Evaluated = dict[str, Any]
 
-# What code shows is neither a placeholder nor a comment.
-CODE = r"(?s)(?P<fence>`+)(?!`).+?(?<!`)(?P=fence)(?!`)"
+# What code shows is neither a placeholder nor a comment. Code in a line ends with its
+# paragraph, a block of code may contain blank lines.
+_BLOCK = r"(?P<fence>`{3,})(?!`).+?(?<!`)(?P=fence)(?!`)"
+_INLINE = r"(?P<tick>`{1,2})(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)(?P=tick)(?!`)"
+CODE = f"(?s){_BLOCK}|{_INLINE}"
 _PLACEHOLDER = re.compile(CODE + r"|\{\{(?P<inner>[^{}]+)\}\}")
 _ALLOWED = ast.Expression | ast.Name | ast.Attribute | ast.Subscript | ast.Constant
 _ALLOWED |= ast.UnaryOp | ast.USub | ast.Load
