@@ -12,6 +12,8 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from conftest import code, text
+from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from pypdf import PdfReader
 from test_html import FIRST, SECOND
@@ -93,6 +95,11 @@ def filtered(written, language="markdown-smart", chapter="1"):
 )
 def test_numbers_take_their_format_and_leave_code_alone(written, read):
     assert filtered(written).replace("&nbsp;", " ") == read
+
+
+def test_a_placeholder_that_was_not_evaluated_is_not_printed():
+    with pytest.raises(LabreportError, match=r"got \{\{accuracy\}\} as text; close"):
+        filtered(r"It reads \{\{accuracy\}\}.")
 
 
 def test_references_belong_to_their_chapter():
@@ -303,6 +310,27 @@ def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch, step, g
         assert (error.ename, len(error.traceback) > 1) == ("ZeroDivisionError", True)
     beside = read_notebook(project.build / "smoke" / "2_beside.ipynb")
     assert beside.metadata.labreport["seconds"] > 0
+
+
+@pytest.mark.report
+def test_a_cell_whose_output_does_not_come_is_named_and_loses_nothing(
+    project, monkeypatch
+):
+    run_cell = NotebookClient.async_execute_cell
+
+    async def lose_output(client, cell, index):
+        if "lost" in cell.source:
+            what = "Timeout waiting for IOPub output"
+            raise CellTimeoutError.error_from_timeout_and_cell(what, 60, cell)
+        return await run_cell(client, cell, index)
+
+    monkeypatch.setattr(NotebookClient, "async_execute_cell", lose_output)
+    project.write("1_transfer", code("print('fine')"), code("print('lost')"))
+    got = r"no answer of the kernel for 60 s in cell 5 \(print\('lost'\)\); correct it"
+    with pytest.raises(LabreportError, match=got):
+        build()
+    failed = read_notebook(project.build / "smoke" / "1_transfer.failed.ipynb")
+    assert failed.cells[3].outputs[0].text == "fine\n"
 
 
 @pytest.mark.report

@@ -16,7 +16,11 @@ import nbformat
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import (
+    CellExecutionError,
+    CellTimeoutError,
+    DeadKernelError,
+)
 from nbformat import NotebookNode
 from tqdm import tqdm
 
@@ -26,6 +30,7 @@ from labreport.editions.staleness import executed_path, fingerprint
 from labreport.notebook.syntax import first_line
 
 Say = Callable[[str], None]
+OUTPUT_WAIT = 60  # seconds that an output of a cell may take after its end
 
 
 class OwnKernelManager(AsyncKernelManager):
@@ -145,7 +150,7 @@ async def _run_cells(notebook: NotebookNode, name: str, row: int) -> str:
         # Not the folder of this process: other notebooks may run beside this one.
         resources={"metadata": {"path": str(paths.notebooks())}},
         # An output may come late on a busy machine; without one, the run is none.
-        iopub_timeout=60,
+        iopub_timeout=OUTPUT_WAIT,
         raise_on_iopub_timeout=True,
         # What a cell prints stands in one block, however it came.
         coalesce_streams=True,
@@ -160,6 +165,8 @@ async def _run_cells(notebook: NotebookNode, name: str, row: int) -> str:
                 await client.async_execute_cell(cell, index)
             except CellExecutionError as error:
                 return f"{error.ename}: {first_line(error.evalue, 200)} {where}"
+            except CellTimeoutError:
+                return f"no answer of the kernel for {OUTPUT_WAIT} s {where}"
             except DeadKernelError:
                 return f"a kernel that died (out of memory?) {where}"
     return ""
