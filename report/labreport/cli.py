@@ -1,5 +1,5 @@
 """The command `labreport` and its verbs: new, run, report, html, notebooks, check,
-class, diff, variants, study.
+class, diff, study.
 """
 
 import argparse
@@ -119,15 +119,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     diff.add_argument("old", type=Path, metavar="OLD.json")
     diff.add_argument("new", type=Path, metavar="NEW.json")
-
-    variants = add(
-        "variants",
-        _variants,
-        "run the chapters under other seeds, threads, processors and data",
-    )
-    variants.add_argument(
-        "names", nargs="*", metavar="NAME", help="of report/variants.toml; default: all"
-    )
 
     study = add(
         "study",
@@ -260,13 +251,6 @@ def _study(args: argparse.Namespace) -> int:
     with sweeps.workers(jobs):
         for name, make in zip(args.names, studies, strict=True):
             _say(f"{name}: {make()}")
-    return 0
-
-
-def _variants(args: argparse.Namespace) -> int:
-    from labreport.editions.variants import run_variants
-
-    _say(f"Wrote {run_variants(args.names, _say)}")
     return 0
 
 
