@@ -27,8 +27,10 @@ class Profile:
         vars(self).update(settings)
 
     def __getattr__(self, setting: str) -> Any:
-        what = f"a setting of the profile {self.name}"
-        check_name(what, setting, vars(self), AttributeError)
+        # `copy` asks for attributes before there are any settings.
+        settings = vars(self)
+        what = f"a setting of the profile {settings.get('name', '')}".rstrip()
+        check_name(what, setting, settings, AttributeError)
 
 
 def get_profile(name: str) -> Profile:
