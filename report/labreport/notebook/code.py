@@ -49,26 +49,40 @@ def shown_floats(source: str) -> Iterator[tuple[str, str, list[str]]]:
     the cell.
     """
     calls: list[ast.Call] = []
-    variables: dict[str, ast.AST] = {}
+    assigned: list[ast.Assign] = []
     for node in walk_code(source):
         if isinstance(node, ast.Call):
             calls.append(node)
         elif isinstance(node, ast.Assign):
-            variables[ast.unparse(node.targets[0])] = node.value
+            assigned.append(node)
     calls.sort(key=lambda call: (call.lineno, call.col_offset))
+    assigned.sort(key=lambda assign: (assign.lineno, assign.col_offset))
     for call in calls:
         kind = SHOWN.get(method_name(call))
         if not kind:
             continue
         name, caption = _name_and_caption(call)
         if isinstance(caption, ast.Name):
-            caption = variables.get(caption.id)
+            caption = _value_above(caption, assigned)
         texts = [_literal(caption)]
         if kind == "tab" and call.args:
             rows = call.args[0]
             if isinstance(rows, ast.List | ast.Tuple):
                 texts += [_literal(row) for row in rows.elts]
         yield kind, _literal(name) if isinstance(name, ast.Constant) else "", texts
+
+
+def _value_above(name: ast.Name, assigned: list[ast.Assign]) -> ast.AST | None:
+    """Return what was assigned to a name last before it is used.
+
+    assigned: in their order.
+    """
+    value = None
+    for assign in assigned:
+        is_above = (assign.lineno, assign.col_offset) < (name.lineno, name.col_offset)
+        if is_above and ast.unparse(assign.targets[0]) == name.id:
+            value = assign.value
+    return value
 
 
 def method_name(call: ast.Call) -> str:
