@@ -23,7 +23,8 @@ from labreport import check_counts, expected
 class Interval(NamedTuple):
     """An estimate and the bounds of its interval.
 
-    In a format, as in f"{gain:+.1f}", it is "+27.9 (+22.7 to +33.0)".
+    In a format, as in f"{gain:+.1f}", it is "+27.9 (+22.7 to +33.0)"; without one each
+    number has three digits.
     """
 
     mean: float
@@ -31,6 +32,7 @@ class Interval(NamedTuple):
     high: float
 
     def __format__(self, form: str) -> str:
+        form = form or ".3g"
         return f"{self.mean:{form}} ({self.low:{form}} to {self.high:{form}})"
 
 

@@ -47,7 +47,8 @@ NUMBER_WORDS = ["two", "three", "four", "five", "six", "seven", "eight", "nine",
 class Score:
     """Mean and sample standard deviation of a score over seeds.
 
-    In a format it is "0.713 ± 0.012", or "0.713" for a single seed.
+    In a format it is "0.713 ± 0.012", or "0.713" for a single seed; without one each
+    number has three digits.
     """
 
     mean: float
@@ -65,6 +66,7 @@ class Score:
         return cls(statistics.fmean(means), deviation, len(means))
 
     def __format__(self, form: str) -> str:
+        form = form or ".3g"
         mean = f"{self.mean:{form}}"
         if self.num_seeds > 1:
             return f"{mean} ± {self.deviation:{form}}"
@@ -136,20 +138,6 @@ class Study:
     def mean(self, run: str, score: str) -> float:
         """Return the mean of all values over seeds."""
         return float(self.values(run, score).mean())
-
-    def summary(self, run: str) -> dict[str, float]:
-        """Return the mean over seeds of each score that is one number a seed, by its
-        name.
-
-        "accuracy_sd" is the standard deviation of "accuracy".
-        """
-        first = next(iter(self._finished(run).values()))
-        summary = {}
-        for name, value in first["scores"].items():
-            if isinstance(value, (int, float)):
-                summary[name] = self.mean(run, name)
-                summary[f"{name}_sd"] = Score.over(self.values(run, name)).deviation
-        return summary
 
     def table(
         self,

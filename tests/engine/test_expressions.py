@@ -11,6 +11,7 @@ from labreport.intervals import Interval
 from labreport.notebook import claims, expressions
 from labreport.notebook.claims import check_claim
 from labreport.notebook.expressions import evaluate
+from labreport.results import Score
 
 SCOPE = {
     "a": 0.958,
@@ -24,6 +25,8 @@ SCOPE = {
     "tensor": torch.tensor(2),
     "one": np.array([[0.25]]),
     "nothing": float("nan"),
+    "unknown": Interval(float("nan"), 0.0, 1.0),
+    "score": Score(0.12345, 0.01234, 3),
 }
 
 
@@ -43,6 +46,16 @@ SCOPE = {
         ("rows[-1]", "3", 3),
         ('scores["VGG16: top"]["mean"]:.0%', "25%", 0.25),
         ("gain.mean:.0f", "−4", -3.9),
+        (
+            "score",
+            "0.123 ± 0.0123",
+            {"mean": 0.12345, "deviation": 0.01234, "num_seeds": 3},
+        ),
+        (
+            "gain",
+            "−3.9 (−33.2 to 25.5)",
+            {"mean": -3.9, "low": -33.2, "high": 25.5},
+        ),
         (
             "gain:+.1f",
             "−3.9 (−33.2 to +25.5)",
@@ -66,6 +79,10 @@ def test_a_placeholder_becomes_text_and_keeps_its_value(placeholder, text, value
         (
             "nothing:.1f",
             "expected a finite number for nothing, got nan; correct the cell.",
+        ),
+        (
+            "unknown:.1f",
+            "expected a finite number for unknown, got nan; correct the cell.",
         ),
         ("a b", "expected names, attributes and literal keys"),
         ("2 * a", "expected names, attributes and literal keys"),

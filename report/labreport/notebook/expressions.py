@@ -132,8 +132,9 @@ def write_value(value: Any, spec: str, name: str) -> str:
     LabreportError for a number that is not finite, and for a format that does not fit.
     """
     value = as_scalar(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise expected(f"a finite number for {name}", value, "correct the cell")
+    number = getattr(value, "mean", value)  # of an interval, or of a score over seeds
+    if isinstance(number, float) and not math.isfinite(number):
+        raise expected(f"a finite number for {name}", number, "correct the cell")
     try:
         shown = format(value, spec or default_format(value))
     except (ValueError, TypeError) as error:
