@@ -11,7 +11,8 @@ from conftest import code, text
 
 from labreport import LabreportError
 from labreport.notebook.code import shown_floats, used_names
-from labreport.notebook.references import References, read_keys
+from labreport.notebook.outline import read_outline
+from labreport.notebook.references import References, find_tokens, read_keys
 
 
 @pytest.fixture
@@ -122,6 +123,26 @@ def test_figures_and_tables_are_found_in_the_order_of_the_code():
         call = f'chapter.show_table({table}, "scores", caption="A caption.")'
         assert [said[0] for _, _, said in shown_floats(call)] == ["A caption."]
     assert not list(shown_floats("%matplotlib inline"))
+
+
+def test_each_figure_of_a_cell_has_its_own_caption():
+    source = 'caption = "One."\nc.show_figure(f, "a", caption)\n'
+    source += 'caption = "Two."; c.show_figure(f, "b", caption)'
+    captions = [texts[0] for _, _, texts in shown_floats(source)]
+    assert captions == ["One.", "Two."]
+
+
+def test_what_code_shows_is_no_reference(project):
+    references = References(project.write("2_shown", text("## A {#sec-a}")), "2")
+    written = references.resolve("`@property` of @sec-a, @sec-b")
+    assert written.startswith("`@property` of Section 2.1, 2_shown.ipynb: expected a")
+    assert find_tokens("`@property` and\n\n```\n@sec-a\n```\n@fig-a") == ["@fig-a"]
+
+
+def test_cells_of_any_script_have_signs_of_their_own(project):
+    path = project.write("1_first", text("Привет, мир"), text("Друзья 1"), text("中文"))
+    signs = [cell.sign for cell in read_outline(path, "1").prose]
+    assert signs == ["achapter", "приветмир", "друзья", "中文"]
 
 
 def test_a_bibliography_that_cannot_be_read_is_named(tmp_path):

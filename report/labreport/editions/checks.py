@@ -16,13 +16,10 @@ from labreport.notebook.expressions import (
     replace_placeholders,
     require_simple,
 )
-from labreport.notebook.outline import (
-    REFERENCE_OR_CITATION,
-    Outline,
-    read_outline,
-)
+from labreport.notebook.outline import Outline, read_outline
 from labreport.notebook.references import (
     KEYS,
+    find_tokens,
     reference_label,
     require_known,
     write_text,
@@ -65,7 +62,7 @@ class CheckedNotebook:
         """
         tokens = list(self.outline.tokens)
         for cell in sources.code_cells(self.notebook):
-            tokens += REFERENCE_OR_CITATION.findall(_say(cell))
+            tokens += find_tokens(_say(cell))
         return {key for token in tokens for key in KEYS.findall(token)}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from labreport import LabreportError, expected, paths
+from labreport.notebook.expressions import CODE
 from labreport.notebook.outline import KEY, REFERENCE_OR_CITATION, Outline, read_outline
 from labreport.notebook.syntax import Node, Tree, parse, run_pandoc, walk, write
 
@@ -20,6 +21,8 @@ Answer = dict[str, str]
 
 REFERENCE = re.compile(r"@(fig|tab|sec|eq)-(?:(\d+|[A-Z])-)?(.+)")  # of a whole key
 KEYS = re.compile(rf"(?<!\w)@({KEY})")
+# What code shows is no reference.
+_CODE_OR_TOKEN = re.compile(f"{CODE}|(?P<token>{REFERENCE_OR_CITATION.pattern})")
 # In a caption or a cell of a table what is Markdown (references, citations, formulas
 # and code), or a sign that is text.
 _TEXT = re.compile(
@@ -58,6 +61,12 @@ def read_keys(path: Path) -> set[str]:
     except LabreportError as error:
         raise LabreportError(f"{path.name}: {error}") from error
     return {entry["id"] for entry in json.loads(entries)}
+
+
+def find_tokens(markdown: str) -> list[str]:
+    """List the references and citations of a text, without those that code shows."""
+    matches = _CODE_OR_TOKEN.finditer(markdown)
+    return [match["token"] for match in matches if match["token"]]
 
 
 def write_text(text: str) -> str:
@@ -172,7 +181,9 @@ class References:
             try:
                 references = [self._refer(key) for key in KEYS.findall(token)]
             except LabreportError as error:
-                where = f"{self.path.name}, cell {self.outline.tokens.get(token)}"
+                where = self.path.name
+                if token in self.outline.tokens:
+                    where += f", cell {self.outline.tokens[token]}"
                 answers[token] = {"text": f"{where}: {error}", "kind": "error"}
                 continue
             if token.startswith("@") and references[0]:
@@ -187,10 +198,13 @@ class References:
 
     def resolve(self, markdown: str) -> str:
         """Return the text with its references and citations in words."""
-        answers = self.answer(REFERENCE_OR_CITATION.findall(markdown))
-        return REFERENCE_OR_CITATION.sub(
-            lambda token: answers[token[0]]["text"], markdown
-        )
+        answers = self.answer(find_tokens(markdown))
+
+        def write_token(match: re.Match[str]) -> str:
+            token = match["token"]
+            return answers[token]["text"] if token else match[0]
+
+        return _CODE_OR_TOKEN.sub(write_token, markdown)
 
     def _write_citations(self, citations: list[str]) -> list[str]:
         def name(key: str) -> Node | None:
