@@ -37,7 +37,8 @@
     const prose = root.cloneNode(true);
     prose.querySelectorAll(OTHERS).forEach((node) => node.remove());
     const text = prose.textContent.replace(pieces, "").replace(/\{#sec-[^}]*\}/g, "");
-    return text.toLowerCase().replace(/[^a-z]/g, "").slice(0, 60);
+    const letters = text.toLowerCase().replace(/[^\p{L}]/gu, "");
+    return [...letters].slice(0, 60).join("");
   }
 
   // Replace each piece by an element, which keeps the piece, so that a new value can replace the old one.

@@ -159,14 +159,20 @@ class Outline:
     ) -> None:
         """Note a cell of code, and number the figures and tables that it shows.
 
-        Raises LabreportError for a name that is used twice.
+        Raises LabreportError for a name that is used twice, and for one that the code
+        does not say literally.
         """
         self.code.append(CodeCell(identity, source.strip()))
         if not HIDING.isdisjoint(tags):
             return
         for kind, name, _ in shown_floats(source):
-            if name:
-                self.number_float(kind, name, position)
+            if not name:
+                raise expected(
+                    f"the name of each {WORDS[kind].lower()} as it is, such as 'cat'",
+                    "one that code makes",
+                    "write each call with its name",
+                )
+            self.number_float(kind, name, position)
 
     def number_float(self, kind: str, name: str, position: int) -> tuple[str, str]:
         """Number the next figure ("fig") or table ("tab"), in the cell at a position.
@@ -407,10 +413,11 @@ def _require_no_placeholder(tex: str) -> None:
 
 
 def _sign(prose: str) -> str:
-    """Return the first letters, a to z, of a cell's prose without references; live.js
-    finds the cell by them.
+    """Return the first letters, of any script, of a cell's prose without references;
+    live.js finds the cell by them.
     """
-    return re.sub("[^a-z]", "", REFERENCE_OR_CITATION.sub("", prose).lower())[:60]
+    typed = REFERENCE_OR_CITATION.sub("", prose).lower()
+    return "".join(letter for letter in typed if letter.isalpha())[:60]
 
 
 def _name_of(label: str, kind: str) -> str:
