@@ -134,8 +134,7 @@ def _code_parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[Notebo
     link_to_code = ""
     if "parameters" in tags(cell):
         for name in ("profile", "seed"):
-            line = f"{name} = {json.dumps(chapter.run[name])}"
-            cell.source = re.sub(rf"(?m)^{name} = .*", line, cell.source)
+            cell.source = _assign(cell.source, name, chapter.run[name])
     if is_hidden:
         cell.source = "# …"
         shown = [output for output in shown if MIME not in output.get("data", {})]
@@ -157,6 +156,12 @@ def _code_parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[Notebo
             )
             text += f"\n\n{table}"
         yield new_markdown_cell(text.strip(), id=identity)
+
+
+def _assign(source: str, name: str, value: object) -> str:
+    """Write another value where a cell assigns one to that name."""
+    line = f"{name} = {json.dumps(value, ensure_ascii=False)}"
+    return re.sub(rf"(?m)^{name} = .*", lambda _: line, source)
 
 
 def _plain_outputs(shown: Iterable[NotebookNode]) -> list[NotebookNode]:
