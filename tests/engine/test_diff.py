@@ -50,6 +50,12 @@ def test_a_number_moved_if_it_is_printed_otherwise(tmp_path):
     assert not find_changes(old, old)
 
 
+def test_an_interval_without_a_mean_moves_too():
+    before = {"text": "1", "value": {"difference": 1.0, "low": 0.0, "high": 2.0}}
+    after = before | {"text": "2"}
+    assert find_changes({"test": before}, {"test": after}) == {"test": "1 -> 2"}
+
+
 def test_the_verb_fails_where_more_than_times_moved(tmp_path, capsys):
     files = []
     for x, seconds in ((0.5, 1), (0.5, 2), (0.6, 1)):

@@ -67,7 +67,10 @@ def _judge(before: Any, after: Any) -> str:
     """
     if isinstance(before, (int, float)) and isinstance(after, (int, float)):
         return f" ({after - before:+.3g})"
-    if isinstance(before, dict) and isinstance(after, dict) and "low" in before:
+    if isinstance(before, dict) and isinstance(after, dict):
+        # Not every interval is one of a mean.
+        if "mean" not in before or "low" not in before or "mean" not in after:
+            return ""
         change = after["mean"] - before["mean"]
         is_within = before["low"] <= after["mean"] <= before["high"]
         where = "within" if is_within else "outside"
