@@ -80,13 +80,15 @@ class Contents:
     labels: those to which prose may refer. headlines: by name, in the order of
     chapters; each has what `Chapter.headline` says, and its chapter, cell, section (the
     label of the heading above it, or None), profile and commit. refuted: a line for
-    each sentence that the run of its chapter contradicts.
+    each sentence that the run of its chapter contradicts. works: the keys of the
+    bibliography.
     """
 
     labels: dict[str, Label] = field(default_factory=dict)
     chapters: list[ExecutedChapter] = field(default_factory=list)
     headlines: dict[str, dict[str, Any]] = field(default_factory=dict)
     refuted: list[str] = field(default_factory=list)
+    works: set[str] = field(default_factory=set)
 
     @property
     def results(self) -> dict[str, Any]:
@@ -165,15 +167,14 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
     true nor false, for a label or a headline that is used twice, and for a headline
     that names a work that is not in the bibliography.
     """
-    contents = Contents()
-    works = read_citation_keys()
+    contents = Contents(works=read_citation_keys())
     for source, notebook in notebooks:
         chapter = _read_chapter(source, notebook)
         outline = _number_parts(chapter)
         contents.chapters.append(chapter)
         contents.labels |= outline.labels
         contents.refuted += _mark_refuted(chapter)
-        _add_headlines(contents, chapter, outline, works)
+        _add_headlines(contents, chapter, outline)
     return contents
 
 
@@ -308,9 +309,9 @@ def _take_numbers(
         missing = {"error": "no value of the cell of code above"}
         value = above.values.get(inner, missing)
         if "error" in value:
-            raise LabreportError(
-                f"expected a value of {{{{{inner}}}}}, got {value['error']}"
-            )
+            got = value["error"].removesuffix(".")
+            remedy = "correct it or the cell above"
+            raise expected(f"a value of {{{{{inner}}}}}", got, remedy)
         elsewhere = beside.get((above.cell, inner), "")
         number = Number(inner, value["text"], value["value"], above.cell, elsewhere)
         numbers.append(number)
@@ -379,18 +380,15 @@ def _mark_refuted(chapter: ExecutedChapter) -> list[str]:
 
 
 def _add_headlines(
-    contents: Contents, chapter: ExecutedChapter, outline: Outline, works: set[str]
+    contents: Contents, chapter: ExecutedChapter, outline: Outline
 ) -> None:
-    """Add a chapter's headlines to the contents.
-
-    works: the keys of the bibliography.
-    """
+    """Add a chapter's headlines to the contents."""
     for position, cell in enumerate(chapter.notebook.cells, start=1):
         for _, headline in outputs(cell, "headline"):
             name = headline["name"]
             with locate_errors(chapter.name, Fragment(position, cell, "source")):
                 if headline["work"]:
-                    require_known(headline["work"], None, (), works)
+                    require_known(headline["work"], None, (), contents.works)
                 if name in contents.headlines:
                     first = contents.headlines[name]["chapter"]
                     got = f"another one in {first}"

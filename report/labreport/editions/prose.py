@@ -19,7 +19,7 @@ from labreport.editions.contents import (
     fragments,
     locate_errors,
 )
-from labreport.editions.sources import code_cells, read_citation_keys
+from labreport.editions.sources import code_cells
 from labreport.notebook.chapter import MIME
 from labreport.notebook.outline import Heading, Label, read_heading
 from labreport.notebook.references import (
@@ -91,7 +91,6 @@ class ProseFilter:
     edition: Edition
     contents: Contents
     chapter: ExecutedChapter
-    citation_keys: set[str]
     headings: list[Heading] = field(default_factory=list)
 
     def __call__(self, tree: Tree) -> Tree:
@@ -138,7 +137,7 @@ class ProseFilter:
 
     def _refer(self, key: str) -> Node | None:
         label = reference_label(key, self.chapter.number)
-        require_known(key, label, self.contents.labels, self.citation_keys)
+        require_known(key, label, self.contents.labels, self.contents.works)
         return self.edition.refer(label, self.contents.labels[label]) if label else None
 
     def _fill_runs(self, tree: Tree) -> Iterator[Node]:
@@ -249,7 +248,7 @@ def write_prose(
     Raises LabreportError, which names the text, where one cannot be written.
     """
     notebook = deepcopy(chapter.notebook)
-    prose_filter = ProseFilter(edition, contents, chapter, read_citation_keys())
+    prose_filter = ProseFilter(edition, contents, chapter)
     pieces = list(fragments(notebook))
     trees: list[Tree] = []
     for fragment, tree in zip(pieces, chapter.prose, strict=True):
