@@ -45,7 +45,7 @@ LABELS = {
     "fig-1-line": Label("Figure 1.1", "1_transfer", 2),
     "tab-2-scores": Label("Table 2.1", "2_x", 2),
 }
-CONTENTS = Contents(labels=LABELS)
+CONTENTS = Contents(labels=LABELS, works={"simonyan2015very"})
 EDITION = Edition(
     refer=lambda label, named: {"t": "Str", "c": f"<{label}: {named.words}>"},
     equation=lambda tex, label, number: {"t": "Str", "c": f"<{label} {number} {tex}>"},
@@ -66,7 +66,7 @@ def filtered(written, language="markdown-smart", chapter="1"):
     # A title stands above.
     Outline(chapter, counts=Counter({1: 1})).number_prose(tree, 2)
     executed = SimpleNamespace(number=chapter, numbers=numbers)
-    prose = ProseFilter(EDITION, CONTENTS, executed, {"simonyan2015very"})
+    prose = ProseFilter(EDITION, CONTENTS, executed)
     return write([walk(tree, prose)], language, ["--wrap=preserve"])[0]
 
 
@@ -528,3 +528,6 @@ def test_a_notebook_of_an_old_format_gets_names_for_its_cells(tmp_path):
     path.write_text(json.dumps(content), encoding="utf-8")
     notebook = read_notebook(path)
     assert [cell.id for cell in notebook.cells] == ["cell-1"]
+    path.write_text(json.dumps({"nbformat": 3, "worksheets": []}), encoding="utf-8")
+    with pytest.raises(LabreportError, match="got nbformat 3 instead of 4; restore"):
+        read_notebook(path)

@@ -168,8 +168,9 @@ def read_notebook(path: Path) -> NotebookNode:
     """Read the notebook in that file. Raises LabreportError if it is not valid."""
     try:
         # nbformat.reads would only log what is invalid.
-        content = nbformat.reader.reads(path.read_text(encoding="utf-8"))
-        notebook = nbformat.convert(content, 4)
+        notebook = nbformat.reader.reads(path.read_text(encoding="utf-8"))
+        if notebook.nbformat != 4:
+            raise ValueError(f"nbformat {notebook.nbformat} instead of 4")
         _name_cells(notebook)
         nbformat.validate(notebook)
     except (

@@ -12,7 +12,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from labreport import environment, paths
-from labreport.editions.sources import Source, code_cells, read_notebook
+from labreport.editions.sources import Source, code_cells, read_notebook, tags
 from labreport.imports import Imported, digest_code, find_imported, read_module
 from labreport.notebook.claims import find_claims
 from labreport.notebook.code import walk_code
@@ -98,7 +98,9 @@ def _strings_of(code: str) -> list[str]:
 def _evaluated(cell: NotebookNode) -> list[str]:
     """Return what the kernel evaluates: a cell's code, or the expressions in prose."""
     if cell.cell_type == "code":
-        return ["code", cell.source]
+        # A run replaces what the cell tagged so assigns.
+        kind = "parameters" if "parameters" in tags(cell) else "code"
+        return [kind, cell.source]
     return [*find_placeholders(cell.source), *find_claims(cell.source)]
 
 
