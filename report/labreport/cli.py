@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         if getattr(args, "seed", None) is not None:
+            if args.seed < 0:
+                raise expected("--seed from 0", args.seed, "name another")
             os.environ["LABREPORT_SEED"] = str(args.seed)
         if args.verb not in (_new, _diff):
             paths.require_report(f"labreport {args.name}")

@@ -43,7 +43,10 @@ def find_study(name: str) -> Callable[[], Path]:
         for function in re.findall(r"(?m)^def (make_\w+)\(\)", source):
             result = function.removeprefix("make_").replace("_", "-")
             functions[result] = (file.stem, function)
-    check_name("results", name, functions or ["none of data/studies"])
+    if not functions:
+        wanted = f"a function make_{name.replace('-', '_')}() in {data / 'studies'}"
+        raise expected(wanted, "no study", "write it")
+    check_name("results", name, functions)
     module, function = functions[name]
     if str(data) not in sys.path:
         sys.path.insert(0, str(data))

@@ -46,8 +46,13 @@ def test_what_is_called_often_loads_nothing_heavy(begin, heavy):
         ),
         (
             "1_a",
+            "run --seed -1",
+            "expected --seed from 0, got -1; name another.",
+        ),
+        (
+            "1_a",
             "study nothing",
-            "expected results among none of data/studies, got 'nothing';",
+            "expected a function make_nothing() in ",
         ),
     ],
 )
@@ -161,6 +166,11 @@ def test_check_names_a_placeholder_above_all_code_and_knows_a_table_of_runs(
             code("chapter.show_figure(f, 'a', 'A')\nchapter.show_figure(g, 'a', 'B')"),
             4,
             "expected one use of the label fig-1-a, got one in cell 4 and one in cell",
+        ),
+        (
+            code("for name in names:\n    chapter.show_figure(f, name, 'A')"),
+            4,
+            "expected the name of each figure as it is, such as 'cat', got one that",
         ),
         (
             text("## A {#part}"),

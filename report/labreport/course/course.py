@@ -50,9 +50,10 @@ run({module}.{exercise}, globals())"""
 def write_course(folder: Path) -> list[Path]:
     """Write the assignments, nbgrader's settings and a page for teachers.
 
-    The tests of a notebook, and the modules and files that it needs, are copied beside
-    it, so that grading needs no report. Returns the files. Raises LabreportError if
-    one of them exists already: nothing is replaced.
+    The tests of a notebook, and the modules and results that it needs, are copied
+    beside it, so that grading needs no report; pictures and other files that it names
+    are not. Returns the files. Raises LabreportError if one of them exists already:
+    nothing is replaced.
     """
     if find_spec("nbgrader") is None:
         remedy = 'run pip install "labreport[class]"'

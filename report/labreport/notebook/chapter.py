@@ -250,9 +250,8 @@ def _show(
 
 def _require_name_and_caption(name: str, caption: str) -> None:
     if not re.fullmatch(NAME, name):
-        raise expected(
-            "a name like 'saliency-cat'", repr(name), "use letters and hyphens"
-        )
+        remedy = "use small letters, digits and hyphens"
+        raise expected("a name like 'saliency-cat'", repr(name), remedy)
     if not caption.strip() or "\n\n" in caption:
         got = "several" if caption.strip() else "none"
         raise expected(

@@ -145,14 +145,18 @@ def _api_version() -> list[int]:
 def run_pandoc(text: str, options: Sequence[str]) -> str:
     """Run pandoc on a text.
 
-    Raises LabreportError, which quotes pandoc, where it cannot read the text.
+    Raises LabreportError, which quotes pandoc, where it cannot read the text, and if
+    there is no pandoc.
     """
     # The program of the wheel, not a newer one of the system: every machine writes the
     # same.
     program = Path(pypandoc.__file__).with_name("files") / "pandoc"
-    run = subprocess.run(
-        [str(program), *options], input=text, capture_output=True, encoding="utf-8"
-    )
+    command = [str(program), *options]
+    try:
+        run = subprocess.run(command, input=text, capture_output=True, encoding="utf-8")
+    except FileNotFoundError as error:
+        remedy = "run pip install --force-reinstall pypandoc-binary"
+        raise expected(f"pandoc at {program}", "no such program", remedy) from error
     if run.returncode:
         got = first_line(run.stderr, 200)
         raise expected("a text that pandoc can read", repr(got), "correct it")
