@@ -19,7 +19,7 @@ from test_html import Structure, execute_here
 from test_report import words_of
 
 from labreport import LabreportError
-from labreport.editions import latex
+from labreport.editions import fonts, latex
 from labreport.editions.build import write_pdf
 from labreport.editions.checks import find_complaints
 from labreport.editions.contents import collect
@@ -234,11 +234,11 @@ def test_what_cannot_be_printed_is_named(
 ):
     contents = contents_of(project, monkeypatch, text(f"So {sign}"))
     run = SimpleNamespace(stdout=has_luatex)
-    monkeypatch.setattr(latex, "findSystemFonts", list)
-    monkeypatch.setattr(latex.subprocess, "run", lambda *_, **__: run)
+    monkeypatch.setattr(fonts, "findSystemFonts", list)
+    monkeypatch.setattr(fonts.subprocess, "run", lambda *_, **__: run)
     expected = rf"^1_transfer, cell 4: expected what prints {sign} \({complaint}"
     with pytest.raises(LabreportError, match=expected):
-        latex.choose_fonts(f"Łódź né, {sign}", sign, contents)
+        fonts.choose_fonts(f"Łódź né, {sign}", sign, contents)
 
 
 @pytest.mark.parametrize(

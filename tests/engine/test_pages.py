@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from printed import find_complaints
 
 from labreport.editions import TEMPLATES
-from labreport.editions.latex import typeset
+from labreport.editions.typeset import typeset
 
 FULL = r"\null\rule{1pt}{190mm}\par "
 GOOD = r"""\section{A heading}\rule{1pt}{100mm}\par

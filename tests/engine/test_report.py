@@ -20,7 +20,7 @@ from test_html import FIRST, SECOND
 
 from labreport import LabreportError, environment, paths
 from labreport.cli import main
-from labreport.editions import execute, latex, staleness
+from labreport.editions import execute, staleness, typeset
 from labreport.editions.build import build as build_editions
 from labreport.editions.contents import Contents, Number, fragments
 from labreport.editions.prose import Edition, ProseFilter
@@ -502,11 +502,11 @@ def test_what_does_not_fit_the_page_is_said(tmp_path):
     (tmp_path / "report.log").write_text(
         said.format("7.25") + said.format("4.9") + float_
     )
-    wide, tall = latex.find_overflows(tmp_path)
+    wide, tall = typeset.find_overflows(tmp_path)
     assert "a line 7.25 pt too wide" in wide
     assert "a figure or table 73.6 pt taller than the page" in tall
     (tmp_path / "report.log").write_text(said.format("5.0"))
-    assert latex.find_overflows(tmp_path) == []
+    assert typeset.find_overflows(tmp_path) == []
 
 
 def test_figures_and_tables_are_read_in_the_order_in_which_a_cell_shows_them():

@@ -3,7 +3,6 @@ replace the last good files.
 """
 
 import json
-import re
 from collections.abc import Sequence
 
 import nbformat
@@ -13,15 +12,16 @@ from labreport.editions.contents import Contents, collect
 from labreport.editions.copies import make_copies
 from labreport.editions.current import digest_inputs, save_digest
 from labreport.editions.execute import Say, read_executed, run_notebooks
+from labreport.editions.fonts import choose_fonts
 from labreport.editions.html import make_pages
-from labreport.editions.latex import (
-    choose_fonts,
+from labreport.editions.latex import make_document
+from labreport.editions.sources import Source, find_sources, read_title_page
+from labreport.editions.typeset import (
+    UnknownCharacterError,
     find_overflows,
-    make_document,
     tex_folder,
     typeset,
 )
-from labreport.editions.sources import Source, find_sources, read_title_page
 from labreport.notebook.outline import read_outline
 
 
@@ -83,11 +83,8 @@ def write_pdf(contents: Contents, profile: str, say: Say) -> None:
     folder = tex_folder(profile)
     try:
         pdf = typeset(latex, figures, folder)
-    except LabreportError as error:
-        unknown = re.search(r"Unicode character.*\(U\+(\w+)\)", str(error))
-        if not unknown:
-            raise
-        fonts = choose_fonts(latex, chr(int(unknown[1], 16)), contents)
+    except UnknownCharacterError as error:
+        fonts = choose_fonts(latex, error.character, contents)
         pdf = typeset(latex, figures | {"fonts.tex": fonts.encode()}, folder)
     report = paths.build() / "report.pdf"
     content = pdf.read_bytes()
