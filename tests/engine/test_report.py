@@ -31,7 +31,7 @@ from labreport.notebook.expressions import (
     find_placeholders,
     replace_placeholders,
 )
-from labreport.notebook.outline import Label, Outline
+from labreport.notebook.numbering import Label, Numbering
 from labreport.notebook.syntax import parse, walk, write
 
 SCOPE = {
@@ -64,7 +64,7 @@ def filtered(written, language="markdown-smart", chapter="1"):
         [replace_placeholders(written, lambda inner: f"{{{{{places[inner]}}}}}")]
     )
     # A title stands above.
-    Outline(chapter, counts=Counter({1: 1})).number_prose(tree, 2)
+    Numbering(chapter, counts=Counter({1: 1})).number_prose(tree, 2)
     executed = SimpleNamespace(number=chapter, numbers=numbers)
     prose = ProseFilter(EDITION, CONTENTS, executed)
     return write([walk(tree, prose)], language, ["--wrap=preserve"])[0]
@@ -131,9 +131,9 @@ def test_parts_are_counted_in_reading_order(number, title):
         f"\\begin{{equation}}\n{x}\n\\label{{eq-{x}}}\n\\end{{equation}}" for x in "ab"
     )
     (tree,) = parse([f"# Title\n\n{first}\n\nSo\n{second}\n\n## Section {{#sec-s}}"])
-    outline = Outline(number)
-    outline.number_prose(tree, 2)
-    assert {label: named.words for label, named in outline.labels.items()} == {
+    numbering = Numbering(number)
+    numbering.number_prose(tree, 2)
+    assert {label: named.words for label, named in numbering.labels.items()} == {
         f"sec-{number}": title,
         f"eq-{number}-a": f"Equation ({number}.1)",
         f"eq-{number}-b": f"Equation ({number}.2)",

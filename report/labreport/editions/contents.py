@@ -21,12 +21,8 @@ from labreport.notebook.beside import read_beside
 from labreport.notebook.chapter import MIME
 from labreport.notebook.claims import Claim, claims_of
 from labreport.notebook.expressions import find_placeholders, replace_placeholders
-from labreport.notebook.outline import (
-    HIDING,
-    Label,
-    Outline,
-    read_heading,
-)
+from labreport.notebook.numbering import Label, Numbering, read_heading
+from labreport.notebook.outline import HIDING
 from labreport.notebook.references import require_known, write_text
 from labreport.notebook.syntax import Tree, first_line, nodes, parse
 
@@ -170,11 +166,11 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
     contents = Contents(works=read_citation_keys())
     for source, notebook in notebooks:
         chapter = _read_chapter(source, notebook)
-        outline = _number_parts(chapter)
+        numbering = _number_parts(chapter)
         contents.chapters.append(chapter)
-        contents.labels |= outline.labels
+        contents.labels |= numbering.labels
         contents.refuted += _mark_refuted(chapter)
-        _add_headlines(contents, chapter, outline)
+        _add_headlines(contents, chapter, numbering)
     return contents
 
 
@@ -380,7 +376,7 @@ def _mark_refuted(chapter: ExecutedChapter) -> list[str]:
 
 
 def _add_headlines(
-    contents: Contents, chapter: ExecutedChapter, outline: Outline
+    contents: Contents, chapter: ExecutedChapter, numbering: Numbering
 ) -> None:
     """Add a chapter's headlines to the contents."""
     for position, cell in enumerate(chapter.notebook.cells, start=1):
@@ -396,30 +392,30 @@ def _add_headlines(
             contents.headlines[name] = {
                 **headline,
                 "chapter": chapter.name,
-                "section": outline.section_above(position),
+                "section": numbering.section_above(position),
                 **_origin(chapter),
                 "cell": cell.id,
             }
 
 
-def _number_parts(chapter: ExecutedChapter) -> Outline:
+def _number_parts(chapter: ExecutedChapter) -> Numbering:
     """Number a chapter's headings, equations, figures and tables in place.
 
-    Returns its outline, which has their labels.
+    Returns the numbering, which has their labels.
     """
-    outline = Outline(chapter.number, chapter.name)
+    numbering = Numbering(chapter.number, chapter.name)
     pairs = zip(fragments(chapter.notebook), chapter.prose, strict=True)
     for fragment, tree in pairs:
         cell = chapter.notebook.cells[fragment.position - 1]
         with locate_errors(chapter.name, fragment):
-            outline.number_prose(tree, fragment.position)
+            numbering.number_prose(tree, fragment.position)
             _embed_pictures(tree, cell.get("attachments", {}))
             if fragment.key == "caption":
                 message = fragment.box
                 kind = FLOATS[message["kind"]]
-                named = outline.number_float(kind, message["name"], fragment.position)
+                named = numbering.number_float(kind, message["name"], fragment.position)
                 message["label"], message["number"] = named
-    return outline
+    return numbering
 
 
 def _embed_pictures(tree: Tree, attachments: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ from labreport.editions.contents import (
 )
 from labreport.editions.sources import page_file, read_title_page, tags
 from labreport.notebook.chapter import MIME
-from labreport.notebook.outline import Heading, Label
+from labreport.notebook.numbering import Heading, Label
 from labreport.notebook.players import SCRIPT, hash_script
 from labreport.notebook.references import citeproc
 from labreport.notebook.syntax import Node, Tree, parse, write

@@ -21,7 +21,7 @@ from labreport.editions.contents import (
 )
 from labreport.editions.sources import code_cells
 from labreport.notebook.chapter import MIME
-from labreport.notebook.outline import Heading, Label, read_heading
+from labreport.notebook.numbering import Heading, Label, read_heading
 from labreport.notebook.references import (
     reference_label,
     require_known,

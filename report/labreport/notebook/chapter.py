@@ -37,7 +37,7 @@ from labreport import environment, expected, paths
 from labreport.notebook import players
 from labreport.notebook.expressions import as_scalar, write_value
 from labreport.notebook.live import LiveProse, make_script
-from labreport.notebook.outline import NAME, WORDS
+from labreport.notebook.numbering import NAME, WORDS
 from labreport.notebook.references import References, write_text
 from labreport.notebook.stills import plot_row
 from labreport.profiles import get_profile

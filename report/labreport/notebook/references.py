@@ -13,6 +13,7 @@ from typing import Any
 
 from labreport import LabreportError, expected, paths
 from labreport.notebook.expressions import CODE
+from labreport.notebook.numbering import Numbering
 from labreport.notebook.outline import KEY, REFERENCE_OR_CITATION, Outline, read_outline
 from labreport.notebook.syntax import Node, Tree, parse, run_pandoc, walk, write
 
@@ -226,7 +227,7 @@ class References:
             return {}
         number = label.split("-")[1]
         path = self._path_of(number)
-        outline = self._chapter(path, number) if path else Outline(number)
+        outline = self._chapter(path, number) if path else Outline(Numbering(number))
         require_known(key, label, outline.labels, ())
         words = outline.labels[label].words
         if path and path != self.path:
@@ -244,7 +245,7 @@ class References:
 
     def _chapter(self, path: Path, number: str) -> Outline:
         read = partial(read_outline, number=number)
-        return self._cached(path, read, Outline(number))
+        return self._cached(path, read, Outline(Numbering(number)))
 
     def _cached(self, path: Path, read: Callable[[Path], Any], absent: Any) -> Any:
         """Return the content of a file, read again if the file has changed."""
