@@ -18,7 +18,8 @@ from PIL import Image
 from labreport import LabreportError, paths
 from labreport.intervals import Interval
 from labreport.notebook import chapter as notebook
-from labreport.notebook.chapter import MIME, Chapter
+from labreport.notebook.chapter import Chapter
+from labreport.notebook.messages import MIME
 from labreport.results import Table
 
 

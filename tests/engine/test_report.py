@@ -25,12 +25,12 @@ from labreport.editions.build import build as build_editions
 from labreport.editions.contents import Contents, Number, fragments
 from labreport.editions.prose import Edition, ProseFilter
 from labreport.editions.sources import find_sources, read_notebook
-from labreport.notebook.chapter import MIME
 from labreport.notebook.expressions import (
     evaluate,
     find_placeholders,
     replace_placeholders,
 )
+from labreport.notebook.messages import MIME
 from labreport.notebook.numbering import Label, Numbering
 from labreport.notebook.syntax import parse, walk, write
 

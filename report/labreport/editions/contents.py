@@ -18,9 +18,9 @@ from PIL import Image
 from labreport import LabreportError, expected, paths
 from labreport.editions.sources import Source, read_citation_keys, tags
 from labreport.notebook.beside import read_beside
-from labreport.notebook.chapter import MIME
 from labreport.notebook.claims import Claim, claims_of
 from labreport.notebook.expressions import find_placeholders, replace_placeholders
+from labreport.notebook.messages import MIME, Evaluated, Run, Verdict
 from labreport.notebook.numbering import Label, Numbering, read_heading
 from labreport.notebook.outline import HIDING
 from labreport.notebook.references import require_known, write_text
@@ -63,7 +63,7 @@ class ExecutedChapter:
     notebook: NotebookNode
     prose: list[Tree]
     numbers: list[Number]
-    run: dict[str, Any]
+    run: Run
     num_claims: int
     refuted: list[Claim]
     seconds: float
@@ -179,9 +179,10 @@ def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
     duration = f"{chapter.seconds:.0f} s"
     if chapter.seconds >= 90:
         duration = f"{chapter.seconds / 60:.0f} min"
-    machine = "; ".join(str(chapter.run[key]) for key in MACHINE)
+    run: dict[str, Any] = {**chapter.run}
+    machine = "; ".join(str(run[key]) for key in MACHINE)
     return {
-        **chapter.run,
+        **run,
         "machine": machine,
         "number": chapter.number,
         "duration": duration,
@@ -241,8 +242,8 @@ class CodeAbove:
     """
 
     cell: str = ""
-    values: dict[str, Any] = field(default_factory=dict)
-    verdicts: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Evaluated] = field(default_factory=dict)
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
 
 
 def _read_code_above(notebook: NotebookNode) -> dict[int, CodeAbove]:

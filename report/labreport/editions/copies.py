@@ -21,13 +21,14 @@ from labreport.editions.contents import (
     Label,
     outputs,
 )
-from labreport.editions.html import PHOTOGRAPHIC, compress
+from labreport.editions.pictures import PHOTOGRAPHIC, compress
 from labreport.editions.prose import REFUTED, Edition, is_shown, link, raw, write_prose
 from labreport.editions.sources import tags
-from labreport.notebook.chapter import MIME, markdown_table
+from labreport.notebook.messages import MIME
 from labreport.notebook.outline import HIDING, question_words
 from labreport.notebook.references import citeproc
 from labreport.notebook.syntax import Node, Tree
+from labreport.notebook.tables import markdown_table
 
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
 METADATA = {

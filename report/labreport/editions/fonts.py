@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 from labreport import LabreportError, paths
 from labreport.editions import TEMPLATES
 from labreport.editions.contents import Contents
-from labreport.notebook.chapter import MIME
+from labreport.notebook.messages import MIME
 
 
 def choose_fonts(latex: str, unknown: str, contents: Contents) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from nbconvert.exporters import TemplateExporter
 from nbformat import NotebookNode
-from PIL import Image, ImageOps
+from PIL import Image
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
@@ -24,15 +24,13 @@ from labreport.editions.contents import (
     day_of,
     outputs,
 )
+from labreport.editions.pictures import PHOTOGRAPHIC, compress
 from labreport.editions.sources import page_file, read_title_page, tags
-from labreport.notebook.chapter import MIME
+from labreport.notebook.messages import MIME
 from labreport.notebook.numbering import Heading, Label
 from labreport.notebook.players import SCRIPT, hash_script
 from labreport.notebook.references import citeproc
 from labreport.notebook.syntax import Node, Tree, parse, write
-
-# Bytes of PNG above which a figure holds photos: lossy WebP takes a fifth of them.
-PHOTOGRAPHIC = 100_000
 
 
 @dataclass(frozen=True)
@@ -205,17 +203,6 @@ def image_attributes(encoded: str, size: tuple[int, int] | None = None) -> str:
         content = compress(content, "WEBP", 90, size)
     source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
     return f'src="{source}" width="{width}" height="{height}"'
-
-
-def compress(
-    content: bytes, kind: str, quality: int, size: tuple[int, int] | None = None
-) -> bytes:
-    """Compress a picture as JPEG or WEBP, cropped and scaled to `size`."""
-    file = io.BytesIO()
-    with Image.open(io.BytesIO(content)) as picture:
-        fitted = ImageOps.fit(picture.convert("RGB"), size or picture.size)
-    fitted.save(file, kind, quality=quality)
-    return file.getvalue()
 
 
 def listing(code: str) -> str:

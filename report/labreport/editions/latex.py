@@ -26,7 +26,7 @@ from labreport.editions.contents import Contents, colophon, day_of, messages
 from labreport.editions.prose import REFUTED, Edition, raw, select_shown, write_prose
 from labreport.editions.sources import read_title_page
 from labreport.editions.typeset import tex_folder
-from labreport.notebook.chapter import MIME
+from labreport.notebook.messages import MIME
 from labreport.notebook.syntax import Node
 
 

@@ -20,7 +20,7 @@ from labreport.editions.contents import (
     locate_errors,
 )
 from labreport.editions.sources import code_cells
-from labreport.notebook.chapter import MIME
+from labreport.notebook.messages import MIME
 from labreport.notebook.numbering import Heading, Label, read_heading
 from labreport.notebook.references import (
     reference_label,

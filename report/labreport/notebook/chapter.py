@@ -37,16 +37,15 @@ from labreport import environment, expected, paths
 from labreport.notebook import players
 from labreport.notebook.expressions import as_scalar, write_value
 from labreport.notebook.live import LiveProse, make_script
+from labreport.notebook.messages import MIME, Headline, Picture, Table
 from labreport.notebook.numbering import NAME, WORDS
 from labreport.notebook.references import References, write_text
 from labreport.notebook.stills import plot_row
+from labreport.notebook.tables import is_numeric, markdown_table
 from labreport.profiles import get_profile
 
 if TYPE_CHECKING:
-    from labreport.results import Table
-
-# What the report reads; Jupyter shows the text, Markdown, HTML or PNG beside it.
-MIME = "application/vnd.labreport+json"
+    from labreport import results
 
 
 class Chapter:
@@ -89,7 +88,8 @@ class Chapter:
         """
         _require_name_and_caption(name, caption)
         pdf, png = self._draw(figure, name)
-        self._show_float("figure", name, caption, {"pdf": pdf}, {"image/png": png})
+        message: Picture = {"name": name, "caption": caption, "pdf": pdf}
+        self._show_float("figure", message, {"image/png": png})
 
     def show_animation(
         self,
@@ -111,7 +111,8 @@ class Chapter:
         source = f"data:image/png;base64,{png}"
         page = f'{player}<img class="labreport-stills" src="{source}" alt="key frames">'
         shown = {"image/png": png, "text/html": page}
-        self._show_float("animation", name, caption, {"pdf": pdf}, shown)
+        message: Picture = {"name": name, "caption": caption, "pdf": pdf}
+        self._show_float("animation", message, shown)
 
     def show_explorer(
         self,
@@ -139,7 +140,8 @@ class Chapter:
         row = frames[tuple(start[:-1])]
         pdf, png = self._draw(plot_row(list(row[indices]), titles), name)
         shown = {"image/png": png, "text/html": page}
-        self._show_float("figure", name, caption, {"pdf": pdf}, shown)
+        message: Picture = {"name": name, "caption": caption, "pdf": pdf}
+        self._show_float("figure", message, shown)
 
     def _draw(self, figure: Figure, name: str) -> tuple[str, str]:
         """Draw a figure as PDF and PNG, both in base64; save the PDF, close the figure.
@@ -157,7 +159,10 @@ class Chapter:
         return base64.b64encode(pdf).decode(), base64.b64encode(png).decode()
 
     def show_table(
-        self, table: Table | Sequence[Mapping[str, Any]], name: str, caption: str
+        self,
+        table: results.Table | Sequence[Mapping[str, Any]],
+        name: str,
+        caption: str,
     ) -> None:
         """Show a `results.Table`, or a list of rows {column: cell}.
 
@@ -176,19 +181,26 @@ class Chapter:
             cells.append([write_value(cell, "", f"a cell of {name}") for cell in row])
         align = []
         for column in zip(*cells, strict=True):
-            align.append("r" if all(map(_is_numeric, column)) else "l")
+            align.append("r" if all(map(is_numeric, column)) else "l")
         markdown = [[write_text(cell) for cell in row] for row in [columns, *cells]]
         shown = markdown_table(markdown[0], markdown[1:], align)
-        content = {"columns": columns, "rows": cells, "align": align}
+        message: Table = {
+            "name": name,
+            "caption": caption,
+            "columns": columns,
+            "rows": cells,
+            "align": align,
+        }
         resolved = {"text/markdown": self._references.resolve(shown)}
-        self._show_float("table", name, caption, content, resolved)
+        self._show_float("table", message, resolved)
 
     def _show_float(
-        self, kind: str, name: str, caption: str, content: dict, shown: dict
+        self, kind: str, message: Picture | Table, shown: dict[str, str]
     ) -> None:
         """Show a figure or a table, and below it its number and its caption."""
+        name = message["name"]
+        caption = message["caption"]
         text = f"{kind.capitalize()} {self.number}-{name}: {caption}"
-        message = {"name": name, "caption": caption, **content}
         metadata = {"image/png": {"alt": caption}} if "image/png" in shown else {}
         _show(kind, message, text, shown, metadata)
         prefix = "tab" if kind == "table" else "fig"
@@ -223,7 +235,7 @@ class Chapter:
             )
         text = write_value(value, form, name)
         mean = value if hasattr(value, "item") else getattr(value, "mean", value)
-        message = {
+        message: Headline = {
             "name": name,
             "what": what,
             "form": form,
@@ -238,7 +250,7 @@ class Chapter:
 
 def _show(
     kind: str,
-    message: Mapping[str, Any],
+    message: Mapping[str, object],
     text: str,
     shown: Mapping[str, str] | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -267,24 +279,3 @@ def _render(figure: Figure, file_format: str, **options: Any) -> bytes:
             buffer, format=file_format, bbox_inches="tight", pad_inches=0.03, **options
         )
     return buffer.getvalue()
-
-
-def _is_numeric(cell: str) -> bool:
-    """Return whether a cell is 1,500 · 0.91 ± 0.02 · 91.0 % · −3.5 px · 2.1 ms · 1e-05
-    or the like, or empty.
-    """
-    number = r"[-−+<>≈~]?\s?\d[\d,.\u202f]*(e[-+]?\d+)?"
-    pattern = rf"|[-–—]|{number}(\s?[±×/]\s?{number})?(\s?(%|[a-zA-Zµ]{{1,3}}))?"
-    return re.fullmatch(pattern, cell) is not None
-
-
-def markdown_table(
-    columns: Sequence[str], rows: Sequence[Any], align: Sequence[str]
-) -> str:
-    """Write a table in Markdown; rows: lists of text; align: "l" or "r" a column."""
-    rule = ["---:" if side == "r" else ":---" for side in align]
-    lines = []
-    for row in [columns, rule, *rows]:
-        cells = [re.sub(r"(?<!\\)\|", r"\|", cell) for cell in row]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from labreport import expected
-from labreport.notebook.expressions import CODE, Evaluated, as_scalar, is_expression
+from labreport.notebook.expressions import CODE, as_scalar, is_expression
+from labreport.notebook.messages import Verdict
 from labreport.notebook.syntax import Node, Tree, nodes, word_of
 
 # A comment ends with the text where nothing closes it.
@@ -62,7 +63,7 @@ def require_claims(markdown: str) -> None:
             )
 
 
-def check_claim(claim: str, scope: Mapping[str, Any]) -> Evaluated:
+def check_claim(claim: str, scope: Mapping[str, Any]) -> Verdict:
     """Evaluate a claim: return whether it holds, or one sentence that says why it is
     neither true nor false.
 

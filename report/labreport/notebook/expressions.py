@@ -8,12 +8,9 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from labreport import LabreportError, expected
+from labreport.notebook.messages import Evaluated
 
 Scalar = int | float | str | bool
-# What a kernel says of a placeholder, "text" and "value", or "error"; and of a claim,
-# "claim" and "holds", or "claim" and "error".
-Evaluated = dict[str, Any]
-
 # What code shows is neither a placeholder nor a comment. Code in a line ends with its
 # paragraph, a block of code may contain blank lines.
 _BLOCK = r"(?P<fence>`{3,})(?!`).+?(?<!`)(?P=fence)(?!`)"

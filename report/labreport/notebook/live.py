@@ -18,11 +18,8 @@ from typing import Any
 from labreport import LabreportError
 from labreport.notebook.beside import read_beside
 from labreport.notebook.claims import Claim, check_claim
-from labreport.notebook.expressions import (
-    Evaluated,
-    evaluate,
-    replace_placeholders,
-)
+from labreport.notebook.expressions import evaluate, replace_placeholders
+from labreport.notebook.messages import Evaluated, Values, Verdict
 from labreport.notebook.outline import CodeCell, Outline
 from labreport.notebook.references import References
 from labreport.notebook.syntax import write
@@ -61,7 +58,7 @@ class LiveProse:
             return
         self._count += 1
         self._ran[code.cell] = self._count
-        verdicts: list[Evaluated] = []
+        verdicts: list[Verdict] = []
         if result.success:
             self._values[code.cell] = self._evaluate(code)
             for _, claim in code.claims:
@@ -89,7 +86,9 @@ class LiveProse:
         lines = _write_lines(values, verdicts)
         html = f'<div class="labreport-values" data-facts="{escape(_json(page))}">'
         html += f"<pre>{escape(lines)}</pre></div>"
-        message = {"values": values if result.success else {}, "claims": verdicts}
+        message: Values = {"values": {}, "claims": verdicts}
+        if result.success:
+            message["values"] = values
         self._show(message, lines, {"text/html": html})
 
     def _find(self, info: Any, outline: Outline) -> CodeCell | None:
@@ -163,7 +162,7 @@ def _write_formulas(outline: Outline) -> dict[str, str]:
     return dict(zip(outline.formulas, written, strict=True))
 
 
-def _describe(verdict: Evaluated, claim: Claim) -> str:
+def _describe(verdict: Verdict, claim: Claim) -> str:
     """Write what a page says at a sentence whose claim fails."""
     if "error" in verdict:
         return f"expected a claim that is true or false, got {verdict['error']}"
@@ -172,7 +171,7 @@ def _describe(verdict: Evaluated, claim: Claim) -> str:
     return f"In this run this does not hold: “{start}”"
 
 
-def _write_lines(values: Mapping[str, Evaluated], claims: list[Evaluated]) -> str:
+def _write_lines(values: Mapping[str, Evaluated], claims: list[Verdict]) -> str:
     lines = []
     for inner, value in values.items():
         lines.append(f"{inner} = {value.get('text', value.get('error'))}")
