@@ -42,6 +42,12 @@ def test_copies_are_valid_and_resolved(made):
         assert all(not mime.startswith("application/") for mime in mimes(notebook))
 
 
+def test_a_profile_of_any_letters_is_assigned():
+    cell = 'profile = "quick"\nseed = 0'
+    written = copies._assign(cell, "profile", "voll-ä\\1")
+    assert written == 'profile = "voll-ä\\\\1"\nseed = 0'
+
+
 def mimes(notebook):
     mimes = set()
     for cell in notebook.cells:

@@ -5,6 +5,7 @@ are a sentence each.
 from __future__ import annotations
 
 import base64
+import io
 import re
 import subprocess
 from pathlib import Path
@@ -128,6 +129,30 @@ def test_pages_and_copies_keep_every_piece(project, monkeypatch):
     assert missing(f"{copied.words} {outputs}", *others) == []
     assert len(copied.all("img")) == 3
     assert not any("attachments" in cell for cell in copy.cells)
+
+
+def test_a_jpeg_that_is_displayed_is_a_picture(project, monkeypatch):
+    contents = contents_of(project, monkeypatch, code("pass"))
+    file = io.BytesIO()
+    Image.new("RGB", (60, 40), "teal").save(file, "JPEG")
+    encoded = base64.b64encode(file.getvalue()).decode()
+    displayed = {"image/jpeg": encoded, "text/plain": "<Image>"}
+    outputs = contents.chapters[0].notebook.cells[-1].outputs
+    outputs.append(new_output("execute_result", data=displayed, execution_count=1))
+    page = Structure(make_pages(contents, "smoke")["1-transfer.html"])
+    (picture,) = page.all("img")
+    assert picture["src"] == f"data:image/jpeg;base64,{encoded}"
+    written, pictures = latex.make_document(contents, "smoke")
+    assert pictures["picture-0.jpeg"] == file.getvalue()
+    assert "{frames/picture-0.jpeg}" in written
+
+
+def test_the_name_of_a_profile_is_text_on_paper(project, monkeypatch):
+    contents = contents_of(project, monkeypatch)
+    contents.chapters[0].run["profile"] = "very_full"
+    written, _ = latex.make_document(contents, "very_full")
+    assert written.count(r"very\_full") == 3
+    assert "very_full" not in written
 
 
 @pytest.mark.report

@@ -6,8 +6,9 @@ import base64
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -130,33 +131,60 @@ def _code_parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[Notebo
     there.
     """
     floats = [pair for pair in outputs(cell, *FLOATS) if "label" in pair[1]]
-    shown = cell.outputs if HIDING.isdisjoint(tags(cell)) else []
     is_hidden = not {"remove-cell", "remove-input"}.isdisjoint(tags(cell))
-    link_to_code = ""
-    if "parameters" in tags(cell):
-        for name in ("profile", "seed"):
-            cell.source = _assign(cell.source, name, chapter.run[name])
     if is_hidden:
-        cell.source = "# …"
-        shown = [output for output in shown if MIME not in output.get("data", {})]
         link_to_code = f" [code]({_find_notebook(chapter)}#cell-id={cell.id})"
-    cell.outputs = _plain_outputs(shown)
-    if cell.outputs or not is_hidden:
-        yield cell
+        yield from _printed_part(cell)
+    else:
+        link_to_code = ""
+        yield _shown_part(cell, chapter)
     for place, (output, message) in enumerate(floats):
         identity = f"{cell.id}-{place}"
-        picture = _plain_outputs([output])
-        if is_hidden and picture:
-            source = f"# {message['number']}"
-            yield new_code_cell(source, id=f"{identity}-drawn", outputs=picture)
-        text = f'<a id="{message["label"]}"></a>**{message["number"]}.** '
-        text += message["caption"] + link_to_code
-        if "rows" in message:
-            table = markdown_table(
-                message["columns"], message["rows"], message["align"]
-            )
-            text += f"\n\n{table}"
-        yield new_markdown_cell(text.strip(), id=identity)
+        if is_hidden:
+            yield from _picture_part(output, message, identity)
+        yield _caption_part(message, link_to_code, identity)
+
+
+def _shown_part(cell: NotebookNode, chapter: ExecutedChapter) -> NotebookNode:
+    """A cell with its code and its outputs; of parameters, with those of the run."""
+    if "parameters" in tags(cell):
+        cell.source = _assign(cell.source, "profile", chapter.run["profile"])
+        cell.source = _assign(cell.source, "seed", chapter.run["seed"])
+    shown = cell.outputs if HIDING.isdisjoint(tags(cell)) else []
+    cell.outputs = _plain_outputs(shown)
+    return cell
+
+
+def _printed_part(cell: NotebookNode) -> Iterator[NotebookNode]:
+    """What a hidden cell prints or displays beside figures and tables, if anything."""
+    shown = cell.outputs if HIDING.isdisjoint(tags(cell)) else []
+    printed = [output for output in shown if MIME not in output.get("data", {})]
+    cell.source = "# …"
+    cell.outputs = _plain_outputs(printed)
+    if cell.outputs:
+        yield cell
+
+
+def _picture_part(
+    output: NotebookNode, message: Mapping[str, Any], identity: str
+) -> Iterator[NotebookNode]:
+    """The picture of a hidden cell's figure in a cell of its own; none of a table."""
+    picture = _plain_outputs([output])
+    if picture:
+        source = f"# {message['number']}"
+        yield new_code_cell(source, id=f"{identity}-drawn", outputs=picture)
+
+
+def _caption_part(
+    message: Mapping[str, Any], link_to_code: str, identity: str
+) -> NotebookNode:
+    """The caption of a figure, or that of a table and the table."""
+    text = f'<a id="{message["label"]}"></a>**{message["number"]}.** '
+    text += message["caption"] + link_to_code
+    if "rows" in message:
+        table = markdown_table(message["columns"], message["rows"], message["align"])
+        text += f"\n\n{table}"
+    return new_markdown_cell(text.strip(), id=identity)
 
 
 def _assign(source: str, name: str, value: object) -> str:
