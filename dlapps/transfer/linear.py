@@ -110,15 +110,18 @@ def random_splits(
         yield rows, np.setdiff1d(all_rows, rows)
 
 
-def choose_svm(split: Split, costs: Sequence[float], num_folds: int = 5) -> ChosenSVM:
+def choose_svm(
+    split: Split, costs: Sequence[float], num_folds: int = 5, seed: int = 0
+) -> ChosenSVM:
     """Choose C by cross-validation on the training part, and test the best SVM.
 
     There is a linear SVM with squared hinge loss for each class against all others (Fan
     et al. 2008).
     """
     X, y, X_test, y_test = _check_split(split)
-    svm = LinearSVC(random_state=0)
-    search = GridSearchCV(svm, {"C": list(costs)}, cv=make_folds(num_folds))
+    folds = make_folds(num_folds, seed)
+    svm = LinearSVC(random_state=seed)
+    search = GridSearchCV(svm, {"C": list(costs)}, cv=folds)
     search.fit(X, y)
     right = search.predict(X_test) == y_test
     return ChosenSVM(
