@@ -34,7 +34,7 @@ def load_mnist(split: str = "train") -> Dataset[np.ndarray]:
         # Both splits, since the 5,000 digits may be among MNIST's own training digits.
         files = {name: assets.fetch(name) for name in FILES}
     except AssetError:
-        assets.say_once("MNIST could not be reached: 5,000 of its digits instead")
+        assets.say_once("MNIST: its 5,000 packaged digits are used")
         return _load_mnist_5k(split)
     return _load_idx(files, split)
 

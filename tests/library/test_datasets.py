@@ -131,7 +131,7 @@ def test_mnist_falls_back_to_the_embedded_digits(tmp_path, monkeypatch, messages
     assert train.provenance.name.startswith("5,000 digits")
     train_bytes = {image.tobytes() for image in train.images}
     assert not any(image.tobytes() in train_bytes for image in test.images)
-    assert messages() == "MNIST could not be reached: 5,000 of its digits instead\n"
+    assert messages() == "MNIST: its 5,000 packaged digits are used\n"
 
 
 @pytest.mark.parametrize("load", [datasets.load_mnist, datasets.load_backgrounds])
