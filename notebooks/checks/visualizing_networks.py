@@ -114,11 +114,11 @@ def draw_loop(its: Variables) -> None:
     z; the image is rolled for each step by up to `jitter` pixels, and blurred every ten
     steps if `is_blurred`.
     """
-    states = its.draw(its.grain, its.WOMBAT, 5)
-    expect_pixels(states, "draw(grain, WOMBAT, 5)")
+    states = its.draw(its.grain, its.drawn_class, 5)
+    expect_pixels(states, "draw(grain, drawn_class, 5)")
     why = "the way is shown, not only its end"
     expect_same(6, len(states), "images after 5 steps", why)
-    scores = its.network(states[[0, -1]])[:, its.WOMBAT]
+    scores = its.network(states[[0, -1]])[:, its.drawn_class]
     _expect_rise(scores[1:] - scores[:1])
 
 

@@ -200,7 +200,7 @@ def test_visualizing_finds_drawings_that_do_not_climb(network, pixels):
     def draw_to(end):
         return lambda x, label, steps, jitter=0: torch.cat([x] * steps + [end[:1]])
 
-    right = {"network": network, "WOMBAT": 0, "grain": pixels[:1]}
+    right = {"network": network, "drawn_class": 0, "grain": pixels[:1]}
     right["draw"] = draw_to(climbed)
     traps = [{"draw": draw_to(pixels)}, {"draw": draw_to(2 * climbed)}]
     traps.append({"draw": lambda x, label, steps, jitter=0: climbed[:1]})
