@@ -57,7 +57,8 @@ def _parallel(first: Tensor, second: Tensor) -> bool:
 
 def grid(its: Variables) -> None:
     """Make two maps of each of `four` for its own one of `classes`: `plain`, the input
-    gradient, and `smooth`, SmoothGrad, the mean of gradients at the grid and `noise`.
+    gradient, and `smooth`, SmoothGrad: the absolute value of the mean of gradients at
+    the grid and `noise`, and of the three colours the maximum.
     """
     number = len(its.noise)
     smooth = saliency.smooth_grad(
@@ -73,8 +74,9 @@ def grid(its: Variables) -> None:
 
 def cam(its: Variables) -> None:
     """Let `cam` be Grad-CAM of `four` at the last `features`, each copy for its own one
-    of `classes`: the feature maps, weighted by their mean gradients, summed, positive,
-    and enlarged.
+    of `classes`. The `weights` (4, 512, 1, 1) are the means of the gradient of
+    `head_score` over positions; `summed` (4, 1, 15, 15) is what is positive of the sum
+    of the weighted feature maps; `cam` (4, 256, 256) is that, enlarged bilinearly.
     """
     why = "the grid is asked for each of its classes in turn"
     expect_same(len(its.four), len(its.cam), "maps", why)
@@ -110,9 +112,11 @@ def _expect_saved(its: Variables, name: str, images: Tensor) -> None:
 
 def draw_loop(its: Variables) -> None:
     """Let `draw(x, label, num_steps, jitter=16, is_blurred=True)` return x and what it
-    becomes after each step, (num_steps + 1, 3, H, W), climbed by steps of length 5 in
-    z; the image is rolled for each step by up to `jitter` pixels, and blurred every ten
-    steps if `is_blurred`.
+    becomes after each step, (num_steps + 1, 3, H, W). A step climbs the class score of
+    `network`, less `WEIGHT` times the sum of the squares of z, by a length of 5 in z,
+    which is (x - mu) / sigma; then x = mu + sigma z is clamped to [0, 1]. The image is
+    rolled for each step by up to `jitter` pixels in both directions and rolled back,
+    and blurred every ten steps if `is_blurred`.
     """
     states = its.draw(its.grain, its.drawn_class, 5)
     expect_pixels(states, "draw(grain, drawn_class, 5)")
