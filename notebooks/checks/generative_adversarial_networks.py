@@ -55,7 +55,8 @@ def descend(its: Variables) -> None:
 def loop(its: Variables) -> None:
     """Let `play(generator_rate, discriminator_rate, num_rounds=1000)` play so many
     rounds of `discriminator_loss` and `generator_loss`, and return {round: (points
-    (500, 2), D (60, 60))} of the rounds in `MOMENTS`.
+    (500, 2), D (60, 60))} of the rounds in `MOMENTS`: the points that the generator
+    makes of the fixed `z`, and D on the `plane`.
     """
     still = its.play(generator_rate=0, discriminator_rate=0)
     shapes = []
@@ -66,7 +67,8 @@ def loop(its: Variables) -> None:
     first_cloud, first_landscape = next(iter(still.values()))
     last_cloud, last_landscape = list(still.values())[-1]
     unmoved = same(first_cloud, last_cloud) and same(first_landscape, last_landscape)
-    expect(unmoved, "no change with rates of 0", "one", "a rate of 0 holds a network")
+    why = "a rate of 0 holds a network, and `z` is the same at each moment"
+    expect(unmoved, "no change with rates of 0", "one", why)
     low = float(first_landscape.min())
     high = float(first_landscape.max())
     why = "D is the sigmoid of the logit"
