@@ -405,5 +405,11 @@ def test_generation_knows_shares_and_flows_that_were_never_computed():
     def from_noise(velocity, noise, data, times):
         return F.mse_loss(velocity(noise, times), data - noise)
 
-    traps = [{"flow_loss": turned}, {"flow_loss": from_noise}]
+    def of_the_norm(velocity, noise, data, times):
+        return 2 * flow_loss(velocity, noise, data, times)
+
+    traps = [{"flow_loss": trap} for trap in (turned, from_noise, of_the_norm)]
     finds(generation.flow_loss, *traps, flow_loss=flow_loss)
+    for trap, why in ((turned, "turned round"), (of_the_norm, "and coordinates")):
+        with pytest.raises(AssertionError, match=why):
+            checks.run(generation.flow_loss, {"flow_loss": trap})
