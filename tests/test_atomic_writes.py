@@ -21,7 +21,7 @@ MODULES = {
 # written anew each time.
 SCRATCH = {
     "dlapps/core/assets.py",
-    "labreport/editions/latex.py",
+    "labreport/editions/typeset.py",
 }
 # torch.save and NumPy write into memory there.
 ALLOWED = {
