@@ -72,15 +72,17 @@ def fool(
 
 
 def _is_done(network: nn.Module, images: Tensor, logits: Tensor, goal: Goal) -> Tensor:
-    """Whether images with these logits reach the goal, and still do after rounding.
+    """Whether images with these logits reach the goal, and still do in float32, before
+    rounding and after.
 
-    The network reads only the rounded images that may be done.
+    The network reads only the images that may be done again.
     """
     done = goal.is_reached(logits)
     rows = done.nonzero().flatten()
     if len(rows) > 0:
-        rounded = round_to_8_bits(images[rows])
-        done[rows] = goal[rows].is_reached(float32_logits(network, rounded))
+        candidates = images[rows]
+        for read in (candidates, round_to_8_bits(candidates)):
+            done[rows] &= goal[rows].is_reached(float32_logits(network, read))
     return done
 
 

@@ -313,6 +313,18 @@ def test_fool_stops_each_picture_once_its_rounding_is_fooled(dark):
     assert ((late >= 0) & (late <= 1)).all()
 
 
+def test_what_fool_stops_in_another_precision_is_fooled_in_float32():
+    network = adversarial.load_digit_networks()["plain"]
+    generator = torch.Generator().manual_seed(2)
+    x = (torch.rand(80, 1, 28, 28, generator=generator) > 0.8).float()
+    goals = (network(x).argmax(1) + 1) % 10
+    with torch.autocast("cpu", torch.bfloat16):
+        examples = adversarial.fool(network, x, goals, step_size=0.01, num_steps=200)
+    stopped = examples.steps < 200
+    assert stopped.any()
+    assert examples.success[stopped].all()
+
+
 def test_fool_gives_up_after_num_steps(dark):
     examples = adversarial.fool(Mean().eval(), dark, 1, step_size=0.01, num_steps=2)
     assert not examples.success.any()
