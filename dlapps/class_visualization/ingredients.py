@@ -201,7 +201,7 @@ class Warp:
         if not are_valid or not math.isfinite(self.degrees):
             raise ValueError(
                 f"expected scales > 0 and degrees, all finite, got {self.scales} and "
-                f"{self.degrees}; change them."
+                f"{self.degrees}; take scales around 1, and degrees such as 5."
             )
 
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:

@@ -66,5 +66,6 @@ def check_length(name: str, length: float, most: float = math.inf) -> None:
     if not (is_number and 0 <= length <= most):
         limit = ", at most 1 (pixels lie in [0, 1])" if most == 1 else ""
         raise ValueError(
-            f"expected {name} >= 0, finite{limit}, a number, got {length!r}; change it."
+            f"expected {name} >= 0, finite{limit}, a number, got {length!r}; "
+            f"take {name} from that range."
         )

@@ -74,10 +74,10 @@ def expand_classes(
     Raises ValueError for another number of classes, for floats and booleans, and for a
     name that no class or several classes have.
     """
-    if isinstance(classes, str):
-        classes = [classes]
     if isinstance(classes, np.ndarray):
         classes = classes.tolist()
+    if isinstance(classes, str):
+        classes = [classes]
     if isinstance(classes, (list, tuple)):
         classes = [
             _find_class(value, names) if isinstance(value, str) else value

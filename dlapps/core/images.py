@@ -27,6 +27,8 @@ PICTURE_SUFFIXES = (
 LYING = (5, 6, 7, 8)
 # Of deep levels whose range a file does not say.
 MODES_WITHOUT_RANGE = ("I", "F")
+# What Pillow raises for a file that is no picture, or one too large.
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 Picture = str | Path | Image.Image | np.ndarray
 
@@ -48,7 +50,7 @@ def read_picture(path: str | Path) -> Image.Image:
             return _to_rgb(picture)
     except PictureError as error:
         raise PictureError(f"{path}: {error}") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         if Path(path).is_dir():
             raise PictureError(
                 f"expected a picture in {path}, got a folder; "
@@ -161,7 +163,7 @@ def _upright_size(picture: Picture) -> tuple[int, int]:
         try:
             with Image.open(picture) as opened:
                 return _upright_size(opened)
-        except (OSError, SyntaxError, Image.DecompressionBombError):
+        except UNREADABLE:
             return read_picture(picture).size  # which says what is wrong with it
     if not isinstance(picture, Image.Image):
         return to_picture(picture).size
@@ -324,10 +326,14 @@ def _move_channels(
 
 
 def check_unit(pixels: torch.Tensor, slack: float = 0) -> None:
-    """Raise PictureError for NaN, or a value that leaves [0, 1] by more than `slack`.
+    """Raise PictureError for no pixels, for NaN, or for a value that leaves [0, 1] by
+    more than `slack`.
 
     With some slack it is a guard against 0-255 alone: noise may leave [0, 1].
     """
+    if pixels.numel() == 0:
+        shape = tuple(pixels.shape)
+        raise PictureError(f"expected pixels, got none, {shape}; check the selection.")
     low, high = (float(bound) for bound in torch.aminmax(pixels.detach()))
     if not (low >= -slack and high <= 1 + slack):
         raise PictureError(

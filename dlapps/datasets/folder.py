@@ -8,7 +8,12 @@ import numpy as np
 from PIL import Image
 
 from dlapps.core.assets import Provenance
-from dlapps.core.images import MODES_WITHOUT_RANGE, PictureError, find_pictures
+from dlapps.core.images import (
+    MODES_WITHOUT_RANGE,
+    UNREADABLE,
+    PictureError,
+    find_pictures,
+)
 from dlapps.datasets.dataset import Dataset
 
 
@@ -86,5 +91,5 @@ def _is_broken(file: Path) -> bool:
             picture.draft("RGB", (64, 64))
             picture.load()
             return picture.mode in MODES_WITHOUT_RANGE
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except UNREADABLE:
         return True

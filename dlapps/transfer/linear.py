@@ -237,7 +237,8 @@ def _weighted_sum(
 def confused_pairs(matrix: ArrayLike, number: int) -> list[tuple[int, int, int]]:
     """Find the pairs of classes most often taken for each other, either way.
 
-    matrix: a confusion matrix (K, K). Returns (class, class, count), the worst first.
+    matrix: a confusion matrix (K, K). Returns (class, class, count), the worst first;
+    fewer than `number` if no others are taken for each other.
     """
     matrix = np.asarray(matrix)
     both_ways = np.triu(matrix + matrix.T, k=1)
@@ -245,5 +246,7 @@ def confused_pairs(matrix: ArrayLike, number: int) -> list[tuple[int, int, int]]
     pairs = []
     for index in worst:
         first, second = np.unravel_index(index, both_ways.shape)
+        if both_ways[first, second] == 0:
+            break
         pairs.append((int(first), int(second), int(both_ways[first, second])))
     return pairs

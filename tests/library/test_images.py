@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 from dlapps.core import images
 from dlapps.core.images import PictureError
@@ -154,6 +154,20 @@ def test_a_crop_is_a_share_above_0(crop):
 def test_a_folder_is_no_picture(tmp_path):
     with pytest.raises(PictureError, match=r"got a folder; images.find_pictures"):
         images.to_pixels(tmp_path)
+
+
+def test_a_picture_with_a_text_too_long_is_named(tmp_path):
+    path = tmp_path / "long.png"
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("note", "a" * (2 * PngImagePlugin.MAX_TEXT_CHUNK), zip=True)
+    Image.new("RGB", (4, 4)).save(path, pnginfo=notes)
+    with pytest.raises(PictureError, match=r"long\.png.* that do not decode"):
+        images.read_picture(path)
+
+
+def test_pixels_of_no_picture_are_named():
+    with pytest.raises(PictureError, match=r"got none, \(0, 3, 4, 4\)"):
+        images.from_pixels(torch.zeros(0, 3, 4, 4))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", None, "truncated"])

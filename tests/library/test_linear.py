@@ -137,6 +137,8 @@ def test_new_scores_are_summed_with_the_chosen_weights(classifiers):
 def test_confused_pairs_count_both_ways():
     matrix = np.array([[9, 2, 0], [3, 8, 1], [0, 0, 7]])
     assert linear.confused_pairs(matrix, 2) == [(0, 1, 5), (1, 2, 1)]
+    assert linear.confused_pairs(matrix, 3) == [(0, 1, 5), (1, 2, 1)]
+    assert linear.confused_pairs(np.diag([5, 5, 5]), 3) == []
 
 
 def test_examples_are_drawn_by_class_and_seed():
