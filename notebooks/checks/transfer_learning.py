@@ -71,7 +71,7 @@ def baseline(its: Variables) -> None:
 
 
 def layers(its: Variables) -> None:
-    """Let `test_recipe(block)` fit a linear SVM, with the C of `costs` that is best in
+    """Let `test_recipe(recipe)` fit a linear SVM, with the C of `costs` that is best in
     cross-validation on the training pictures, and return whether each test picture is
     right. Let `pool3`, `pool4` and `pool5` be what it returns for these layers of
     VGG16.
