@@ -98,20 +98,13 @@ def plot_pipeline() -> Figure:
 
 
 @styled
-def plot_accuracies(
-    accuracies: Mapping[str, float], chance: float | None = None
-) -> Figure:
-    """Plot a bar for each accuracy in per cent, the first on top, with its number.
-
-    chance: where a dashed line is drawn.
-    """
+def plot_accuracies(accuracies: Mapping[str, float]) -> Figure:
+    """Plot a bar for each accuracy in per cent, the first on top, with its number."""
     figure, axes = make_figure(0.45 + 0.15 * len(accuracies))
     ax = axes[0, 0]
     rows = range(len(accuracies))
     bars = ax.barh(rows, list(accuracies.values()), color=COLOURS[0], height=0.7)
     ax.bar_label(bars, fmt="%.0f", padding=2, fontsize=7)
-    if chance is not None:
-        ax.axvline(chance, color="black", linestyle="--", linewidth=0.8)
     ax.set_yticks(rows, list(accuracies))
     ax.set_ylim(len(accuracies) - 0.5, -0.5)
     ax.set_xlim(0, 105)

@@ -27,7 +27,7 @@ PIXELS = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 FIGURES = {
     "answers": lambda: transfer.plot_answers([COLOUR] * 2, CLASSES, ANSWERS, ["dog"]),
     "pipeline": transfer.plot_pipeline,
-    "accuracies": lambda: transfer.plot_accuracies({"a": 20, "b": 90.4}, chance=10),
+    "accuracies": lambda: transfer.plot_accuracies({"a": 20, "b": 90.4}),
     "opinions": lambda: transfer.plot_opinions({"a": 0.5, "b": -1}, *CLASSES, None),
     "opinions with image": lambda: transfer.plot_opinions(
         {"a": 0.5, "b": -1}, *CLASSES, COLOUR
@@ -152,13 +152,11 @@ def test_an_answer_is_a_bar_with_its_name_and_the_true_one_is_filled():
     assert filled == [COLOURS[0].lower(), "#ffffff"]
 
 
-def test_an_accuracy_is_a_bar_with_its_number_beside_chance():
+def test_an_accuracy_is_a_bar_with_its_number():
     [ax] = FIGURES["accuracies"]().axes
     assert row_names(ax) == {0: "a", 1: "b"}
     assert [bar.get_width() for bar in ax.patches] == [20, 90.4]
     assert written(ax)[:2] == ["20", "90"]
-    [chance] = ax.lines
-    assert list(chance.get_xdata()) == [10, 10]
 
 
 @pytest.mark.parametrize("name", ["opinions", "opinions with image"])
