@@ -6,7 +6,6 @@ import ast
 import functools
 import hashlib
 import importlib.util
-import re
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from labreport import paths
+from labreport.magics import as_python
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 # Where packages are installed, unless they are installed editable.
@@ -57,11 +57,12 @@ def find_imported(cells: Iterable[str]) -> Imported:
     imported = Imported()
     names: list[str] = []
     for cell in cells:
-        plain = re.sub(r"(?m)^\s*[%!].*", "", cell)
-        module = read_module(plain)
+        code = as_python(cell)
+        module = read_module(code)
         if module:
             names += module.names
-        if plain != cell or not module:
+        has_magic = code != cell
+        if has_magic or not module:
             for file in paths.notebooks().rglob("*.py"):
                 names += _add_file(file, paths.notebooks(), imported)
     _follow(names, imported)

@@ -123,6 +123,9 @@ def test_figures_and_tables_are_found_in_the_order_of_the_code():
         call = f'chapter.show_table({table}, "scores", caption="A caption.")'
         assert [said[0] for _, _, said in shown_floats(call)] == ["A caption."]
     assert not list(shown_floats("%matplotlib inline"))
+    assert list(shown_floats(f"%matplotlib inline\n{source}")) == list(
+        shown_floats(source)
+    )
 
 
 def test_each_figure_of_a_cell_has_its_own_caption():
@@ -184,7 +187,11 @@ def test_what_builds_on_a_cell_that_ran_later_is_outdated(project, ran, outdated
         ("import os\nprint(os.name, os)", {"print"}, set()),
         ("def g(x): return x + y", {"y"}, {"g"}),
         ("for name in names: print(name)", {"names", "print"}, {"name"}),
-        ("%timeit f(x)", set(), set()),
+        ("%timeit -n 3 f(x)", {"f", "x"}, set()),
+        ("%time a = f(x)\nb = a", {"f", "x"}, {"a", "b"}),
+        ("%%time\na = f(x)", {"f", "x"}, {"a"}),
+        ("files = !ls\nb = a", {"a", "get_ipython"}, {"files", "b"}),
+        ("it does not parse", set(), set()),
     ],
 )
 def test_the_names_that_a_cell_takes_and_gives(source, loaded, stored):

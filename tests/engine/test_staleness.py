@@ -76,6 +76,9 @@ MAPS = PIXELS | {"methods/maps.py", "methods/weights.py", "methods/table.json"}
         (["from methods.maps import smooth"], MAPS),
         (["%matplotlib inline\nfrom methods import maps"], MAPS),
         (["%%time\nfrom methods import maps"], MAPS),
+        (["files = !ls\nfrom methods import maps"], MAPS),
+        (["!ls\nfrom methods import maps\nx = (5\n    % 3)"], MAPS),
+        (["%time from methods import maps"], MAPS),
         (["%run beside.py"], MAPS | {"beside.py"}),
         (["it does not parse"], MAPS | {"beside.py"}),
     ],
@@ -256,6 +259,17 @@ def test_a_chapter_is_stale_with_what_it_imports_and_the_files_that_it_names(
             paths.notebooks() / (name or "last.py"), b"changed = True"
         )
     assert (staleness.fingerprint(notebook, "smoke") != before) == bool(changed)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["%time open('my.csv')", "!cat 'my.csv'", "files = !ls\nopen('my.csv')"],
+)
+def test_a_file_that_a_cell_with_a_magic_names_counts(project, source):
+    notebook = read_notebook(project.write("1_first", code(source)))
+    (paths.notebooks() / "my.csv").write_text("1")
+    files = staleness.fingerprint(notebook, "smoke")["files"]
+    assert list(files) == ["notebooks/my.csv"]
 
 
 @pytest.mark.report

@@ -14,6 +14,7 @@ from nbformat import NotebookNode
 from labreport import environment, paths
 from labreport.editions.sources import Source, code_cells, read_notebook, tags
 from labreport.imports import Imported, digest_code, find_imported, read_module
+from labreport.magics import as_python
 from labreport.notebook.claims import find_claims
 from labreport.notebook.code import walk_code
 from labreport.notebook.expressions import find_placeholders
@@ -83,12 +84,12 @@ def read_modules_beside(imported: Imported) -> list[str]:
 def _strings_of(code: str) -> list[str]:
     """Return the strings in code.
 
-    If it is not plain Python, such as a magic, return what stands between quotes.
+    If it is not plain Python, such as a magic, what stands between quotes counts too.
     """
-    nodes = walk_code(code)
-    if not nodes:
-        return re.split("[\"']", code)
     strings = []
+    nodes = walk_code(code)
+    if not nodes or as_python(code) != code:
+        strings += re.split("[\"']", code)
     for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             strings.append(node.value)

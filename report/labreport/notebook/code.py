@@ -6,6 +6,8 @@ import ast
 import symtable
 from collections.abc import Iterator
 
+from labreport.magics import as_python
+
 # What a call shows; its last two arguments are name and caption.
 SHOWN = {
     "show_figure": "fig",
@@ -20,8 +22,8 @@ def used_names(source: str) -> tuple[set[str], set[str]]:
     defines; imports are neither.
     """
     try:
-        table = symtable.symtable(source, "cell", "exec")
-    except SyntaxError:  # a magic of IPython
+        table = symtable.symtable(as_python(source), "cell", "exec")
+    except SyntaxError:
         return set(), set()
     symbols = table.get_symbols()
     imported = {symbol.get_name() for symbol in symbols if symbol.is_imported()}
@@ -107,11 +109,9 @@ def _name_and_caption(call: ast.Call) -> tuple[ast.AST | None, ast.AST | None]:
 
 
 def walk_code(source: str) -> list[ast.AST]:
-    """Return all nodes of a cell's code; none if it is not plain Python, such as a
-    magic.
-    """
+    """Return all nodes of a cell's code; none if it does not parse."""
     try:
-        return list(ast.walk(ast.parse(source)))
+        return list(ast.walk(ast.parse(as_python(source))))
     except SyntaxError:
         return []
 
