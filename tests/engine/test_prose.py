@@ -179,6 +179,15 @@ def test_what_builds_on_a_cell_that_ran_later_is_outdated(project, ran, outdated
     assert References(path, "2").outline.find_outdated(last) == set(outdated.split())
 
 
+@pytest.mark.parametrize("source", ["a = 2 * a", "a += 1", "%time a = f(a)"])
+def test_a_cell_that_replaces_what_it_reads_is_outdated(project, source):
+    path = project.write("2_shown", code("a = 1"), code(source))
+    outline = References(path, "2").outline
+    above, below = (cell.cell for cell in outline.code[-2:])
+    assert outline.find_outdated({above: 1, below: 2}) == set()
+    assert outline.find_outdated({above: 3, below: 2}) == {below}
+
+
 @pytest.mark.parametrize(
     ("source", "loaded", "stored"),
     [
@@ -187,6 +196,14 @@ def test_what_builds_on_a_cell_that_ran_later_is_outdated(project, ran, outdated
         ("import os\nprint(os.name, os)", {"print"}, set()),
         ("def g(x): return x + y", {"y"}, {"g"}),
         ("for name in names: print(name)", {"names", "print"}, {"name"}),
+        ("x = 2 * x", {"x"}, {"x"}),
+        ("x += y", {"x", "y"}, {"x"}),
+        ("x[0] += y", {"x", "y"}, set()),
+        ("x = [x[i] for i in y]", {"x", "y"}, {"x"}),
+        ("x = 1\nx = 2 * x\nx += x", set(), {"x"}),
+        ("def f(): return x\nx = 1", set(), {"f", "x"}),
+        ("[x for x in y]\nx = 1", {"y"}, {"x"}),
+        ("for i in y:\n    x = f(x, i)", {"f", "x", "y"}, {"i", "x"}),
         ("%timeit -n 3 f(x)", {"f", "x"}, set()),
         ("%time a = f(x)\nb = a", {"f", "x"}, {"a", "b"}),
         ("%%time\na = f(x)", {"f", "x"}, {"a"}),

@@ -20,16 +20,64 @@ SHOWN = {
 def used_names(source: str) -> tuple[set[str], set[str]]:
     """Return the names that a cell takes from cells above, and those that it assigns or
     defines; imports are neither.
+
+    It takes a name that it replaces too, if it reads it before, as in x = 2 * x.
     """
+    code = as_python(source)
     try:
-        table = symtable.symtable(as_python(source), "cell", "exec")
+        table = symtable.symtable(code, "cell", "exec")
+        tree = ast.parse(code)
     except SyntaxError:
         return set(), set()
     symbols = table.get_symbols()
     imported = {symbol.get_name() for symbol in symbols if symbol.is_imported()}
     assigned = {symbol.get_name() for symbol in symbols if symbol.is_assigned()}
     assigned -= imported
-    return _global_names(table) - assigned - imported, assigned
+    taken = _global_names(table) - assigned - imported
+    return taken | (_names_read_first(tree) & assigned), assigned
+
+
+def _names_read_first(tree: ast.Module) -> set[str]:
+    """Return the names that the cell's own statements read before they assign them."""
+    stores: dict[str, tuple[int, int]] = {}  # by name: where it is assigned first
+    loads: list[tuple[str, tuple[int, int]]] = []
+    for name, assignment in _own_names(tree):
+        place = (name.lineno, name.col_offset)
+        if isinstance(name.ctx, ast.Load):
+            loads.append((name.id, place))
+            continue
+        if isinstance(assignment, ast.AugAssign):
+            loads.append((name.id, place))
+        if assignment is not None:
+            # What stands behind the sign is read first.
+            place = (assignment.end_lineno or 0, assignment.end_col_offset or 0)
+        stores[name.id] = min(place, stores.get(name.id, place))
+    return {name for name, place in loads if name in stores and place < stores[name]}
+
+
+def _own_names(
+    node: ast.AST, assignment: ast.stmt | None = None
+) -> Iterator[tuple[ast.Name, ast.stmt | None]]:
+    """Yield the names below a node, each with the assignment that contains it.
+
+    Those of functions, which run when they are called, and the variables of a
+    comprehension are not among them.
+    """
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        return
+    if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        assignment = node
+    variables: set[str] = set()
+    for generator in getattr(node, "generators", ()):
+        for part in ast.walk(generator.target):
+            if isinstance(part, ast.Name):
+                variables.add(part.id)
+    for child in ast.iter_child_nodes(node):
+        for name, within in _own_names(child, assignment):
+            if name.id not in variables:
+                yield name, within
+    if isinstance(node, ast.Name):
+        yield node, assignment
 
 
 def _global_names(table: symtable.SymbolTable) -> set[str]:
