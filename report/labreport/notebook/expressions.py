@@ -140,7 +140,7 @@ def write_value(value: Any, spec: str, name: str) -> str:
         ) from error
     if isinstance(value, str):
         return shown
-    shown = re.sub(r"^[-+](?=0[.0]*%?$)", "", shown)
+    shown = re.sub(r"(?<![\w.])[-+](?=0(\.0+)?(?![\d.]))", "", shown)
     shown = re.sub(r"(?<=\d)e(-?)\+?0*(\d+)", _write_power, shown)
     return re.sub(r"(?<![\w.])-(?=\d)", "−", shown)
 
@@ -150,7 +150,8 @@ def default_format(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return ","
     if isinstance(value, float):
-        return ",.0f" if abs(value) >= 1000 else ".3g"
+        # With three digits, 999.5 is 1e+03 already.
+        return ",.0f" if abs(value) >= 999.5 else ".3g"
     return ""
 
 
