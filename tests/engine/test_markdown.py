@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from conftest import code, text
-from nbformat.v4 import new_output
+from nbformat.v4 import new_output, new_raw_cell
 from PIL import Image
 from test_copies import prose
 from test_html import Structure, execute_here
@@ -321,3 +321,37 @@ def test_a_page_may_end_between_statements_of_a_cell_alone():
     assert [options for _, options in parts] == ["continues", "continued"]
     assert latex._parts("x = 1") == [("x = 1", "")]
     assert latex._parts("x\n" * 40) == [("x\n" * 40, "breakable")]
+
+
+def write_editions(project, monkeypatch, change):
+    """A chapter in LaTeX, in HTML and as a copy, after a change to its executed
+    notebook.
+    """
+    project.write("1_first", code("x = 1"))
+    (source,) = find_sources()
+    notebook = execute_here(source.read(), monkeypatch)
+    change(notebook)
+    contents = collect([(source, notebook)])
+    tex, _ = latex.make_document(contents, "smoke")
+    page = make_pages(contents, "smoke")["1-first.html"]
+    copy = str(make_copies(contents)["1_first.ipynb"].cells)
+    return tex, page, copy
+
+
+def test_no_edition_shows_a_raw_cell(project, monkeypatch):
+    def add_raw(notebook):
+        notebook.cells.append(new_raw_cell("of a raw <b> a_b", id="raw"))
+
+    for written in write_editions(project, monkeypatch, add_raw):
+        assert "of a raw" not in written
+
+
+def test_all_editions_show_an_error(project, monkeypatch):
+    def fail(notebook):
+        error = new_output("error", ename="OddError", evalue="a_b <c> & d")
+        notebook.cells[-1].outputs = [error]
+
+    tex, page, copy = write_editions(project, monkeypatch, fail)
+    assert "OddError: a\\PYZus{}b" in tex
+    assert "<samp>OddError: a_b &lt;c&gt; &amp; d</samp>" in page
+    assert "OddError" in copy

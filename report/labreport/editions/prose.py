@@ -245,6 +245,7 @@ def write_prose(
     """Write all Markdown of a chapter as the edition has it, in one run of pandoc.
 
     Returns a copy of the notebook with these texts, its headings, and the works cited.
+    The copy has no raw cells: no edition shows them.
     Raises LabreportError, which names the text, where one cannot be written.
     """
     notebook = deepcopy(chapter.notebook)
@@ -270,6 +271,8 @@ def write_prose(
     works = texts.pop()
     for fragment, text in zip(pieces, texts, strict=True):
         fragment.box[fragment.key] = text
+    shown = [cell for cell in notebook.cells if cell.cell_type != "raw"]
+    notebook.cells = shown
     return notebook, prose_filter.headings, works
 
 
