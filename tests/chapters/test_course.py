@@ -87,6 +87,13 @@ def test_a_test_stands_behind_its_exercise_and_an_answer_behind_its_measurement(
     assert "rubric" not in str([cell.metadata for cell in notebook.cells])
 
 
+def test_an_unknown_reference_stops_a_class(tiny):
+    notebook = tiny.path.read_text()
+    tiny.path.write_text(notebook.replace("See.", "See @sec-nowhere."))
+    with pytest.raises(LabreportError, match="something shown, got @sec-3-nowhere"):
+        course.make_notebook(tiny)
+
+
 @pytest.mark.parametrize(
     ("lines", "solution"),
     [
@@ -94,6 +101,15 @@ def test_a_test_stands_behind_its_exercise_and_an_answer_behind_its_measurement(
         (
             ["b = {}", "for x in c:", "    b[x] = 1", "b"],
             ["b = {}", "for x in c:", "    b[x] = 1"],
+        ),
+        (
+            ["b = []", "for x in c:", "    b.append(x)"],
+            ["b = []", "for x in c:", "    b.append(x)"],
+        ),
+        (["b = [1]", "for x in b:", "    print(b.index(x))"], ["b = [1]"]),
+        (
+            ["a", "@c", "@d", "def b():", "    return 1"],
+            ["@c", "@d", "def b():", "    return 1"],
         ),
         (["with c:", "    a, b = c"], ["with c:", "    a, b = c"]),
     ],

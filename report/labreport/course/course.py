@@ -17,7 +17,7 @@ from labreport.editions.sources import Source, code_cells, find_sources, tags
 from labreport.editions.staleness import find_named_results, read_modules_beside
 from labreport.imports import find_imported
 from labreport.notebook.code import used_names
-from labreport.notebook.references import References
+from labreport.notebook.references import References, find_tokens
 
 FILES = ("README.md", "nbgrader_config.py")
 BEGIN = "### BEGIN SOLUTION"
@@ -129,6 +129,7 @@ def make_notebook(source: Source) -> NotebookNode:
             cells.append(_write_question(cell))
         elif "answer" not in kinds:
             if cell.cell_type == "markdown":
+                require_answers(cell.source, references)
                 cell.source = references.resolve(cell.source)
             cells.append(cell)
         if "title" in kinds:
@@ -138,6 +139,13 @@ def make_notebook(source: Source) -> NotebookNode:
             cells.append(_write_answer(question, answers))
     notebook.cells = cells
     return notebook
+
+
+def require_answers(markdown: str, references: References) -> None:
+    """Raise LabreportError for a reference or a citation that is not known."""
+    for answer in references.answer(find_tokens(markdown)).values():
+        if answer.get("kind") == "error":
+            raise LabreportError(answer["text"])
 
 
 def _group_answers(cells: Iterable[NotebookNode]) -> list[list[NotebookNode]]:
@@ -249,18 +257,40 @@ def _marks(
 def mark_solution(code: str, names: set[str]) -> str:
     """Mark in the code what students are to write as the solution.
 
-    It reaches from the first to the last statement that defines one of the names.
+    It reaches from the first to the last statement that defines one of the names. A
+    loop that fills what was empty defines it.
     """
     defining = []
     for statement in ast.parse(code).body:
-        loaded, stored = used_names(ast.unparse(statement))
-        if isinstance(statement, ast.For):
-            # A loop may fill what was empty.
-            stored = stored | loaded
-        if names & stored:
+        _, defined = used_names(ast.unparse(statement))
+        if isinstance(statement, ast.For | ast.While):
+            defined |= _changed_names(statement)
+        if names & defined:
             defining.append(statement)
-    first = defining[0].lineno - 1
+    # A decorator stands above the line of its function.
+    above = getattr(defining[0], "decorator_list", [])
+    first = min(node.lineno for node in [defining[0], *above]) - 1
     last = defining[-1].end_lineno
     lines = code.split("\n")
     lines[first:last] = [BEGIN, *lines[first:last], END]
     return "\n".join(lines)
+
+
+def _changed_names(loop: ast.stmt) -> set[str]:
+    """Return the names of what a loop changes: it stores into it, b[x] = 1, or calls a
+    method of it for its effect, b.append(1).
+    """
+    changed = set()
+    target: ast.AST
+    for node in ast.walk(loop):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            target = node.value.func
+        elif isinstance(getattr(node, "ctx", None), ast.Store):
+            target = node
+        else:
+            continue
+        while isinstance(target, ast.Attribute | ast.Subscript):
+            target = target.value
+            if isinstance(target, ast.Name):
+                changed.add(target.id)
+    return changed
