@@ -26,6 +26,14 @@ def expected(what: str, got: object, remedy: str) -> LabreportError:
     return LabreportError(f"expected {what}, got {got}; {remedy}.")
 
 
+def first_line(text: str, width: int = 60) -> str:
+    """Return the first line of a text, shortened, as a sentence quotes it."""
+    line = text.strip().partition("\n")[0].rstrip()
+    if len(line) > width:
+        line = line[: width - 1].rstrip() + "…"
+    return line
+
+
 def check_name(
     what: str,
     name: str,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nbformat import NotebookNode
 
-from labreport import LabreportError
+from labreport import LabreportError, first_line
 from labreport.editions import sources
 from labreport.editions.sources import Source, tags
 from labreport.notebook.code import method_name, shown_floats, walk_code
@@ -24,7 +24,7 @@ from labreport.notebook.references import (
     require_known,
     write_text,
 )
-from labreport.notebook.syntax import Tree, first_line, parse, walk, words
+from labreport.notebook.syntax import Tree, parse, walk, words
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
 # Digits that belong to a word are a name: VGG16, relu5_1, 15-Scene, ILSVRC-2012, 8-bit,

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from nbformat import NotebookNode
 from PIL import Image
 
-from labreport import LabreportError, expected, paths
+from labreport import LabreportError, expected, first_line, paths
 from labreport.editions.sources import Source, read_citation_keys, tags
 from labreport.notebook.beside import read_beside
 from labreport.notebook.claims import Claim, claims_of
@@ -24,7 +24,7 @@ from labreport.notebook.messages import MIME, Evaluated, Run, Verdict
 from labreport.notebook.numbering import Label, Numbering, read_heading
 from labreport.notebook.outline import HIDING
 from labreport.notebook.references import require_known, write_text
-from labreport.notebook.syntax import Tree, first_line, nodes, parse
+from labreport.notebook.syntax import Tree, nodes, parse
 
 # What the last page says of a machine.
 MACHINE = ("cpu", "cores", "threads", "settings", "platform", "python", "packages")

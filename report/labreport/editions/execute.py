@@ -24,10 +24,9 @@ from nbclient.exceptions import (
 from nbformat import NotebookNode
 from tqdm import tqdm
 
-from labreport import environment, expected, paths
+from labreport import environment, expected, first_line, paths
 from labreport.editions.sources import Source, code_cells, read_notebook, tags
 from labreport.editions.staleness import executed_path, fingerprint
-from labreport.notebook.syntax import first_line
 
 Say = Callable[[str], None]
 OUTPUT_WAIT = 60  # seconds that an output of a cell may take after its end

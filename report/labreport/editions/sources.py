@@ -12,10 +12,9 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from labreport import expected, paths
+from labreport import expected, first_line, paths
 from labreport.editions import TEMPLATES
 from labreport.notebook.references import read_keys
-from labreport.notebook.syntax import first_line
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from labreport import LabreportError, expected, paths
-from labreport.notebook.syntax import first_line
+from labreport import LabreportError, expected, first_line, paths
 
 _UNKNOWN = re.compile(r"Unicode character.*\(U\+(\w+)\)")
 

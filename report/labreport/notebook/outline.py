@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labreport import LabreportError, expected
+from labreport import LabreportError, expected, first_line
 from labreport.notebook.claims import Claim, claims_of, require_claims
 from labreport.notebook.code import shown_floats, used_names
 from labreport.notebook.expressions import (
@@ -27,7 +27,6 @@ from labreport.notebook.numbering import (
 from labreport.notebook.syntax import (
     Node,
     Tree,
-    first_line,
     nodes,
     parse,
     walk,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pypandoc
 
-from labreport import LabreportError, expected
+from labreport import LabreportError, expected, first_line
 
 Node = dict[str, Any]
 Tree = list[Node]
@@ -119,14 +119,6 @@ def word_of(node: Node) -> str:
     if kind == "Str":
         return node["c"]
     return node["c"][1] if kind in ("Code", "Math") else ""
-
-
-def first_line(text: str, width: int = 60) -> str:
-    """Return the first line of a text, shortened, as a sentence quotes it."""
-    line = text.strip().partition("\n")[0].rstrip()
-    if len(line) > width:
-        line = line[: width - 1].rstrip() + "…"
-    return line
 
 
 def _spell_quotes(node: Node) -> Tree:
