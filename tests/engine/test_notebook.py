@@ -185,6 +185,14 @@ def test_an_explorer_has_a_picture_and_a_reading_for_each_place_of_its_sliders(
     assert not (paths.figures() / "3-outside.pdf").exists()
 
 
+def test_a_picture_of_an_explorer_that_is_not_uint8_is_one_sentence(chapter):
+    def render(brightness):
+        return np.full((4, 4), brightness), "of this brightness"
+
+    with pytest.raises(LabreportError, match=r"pictures uint8, got float64; scale"):
+        chapter.show_explorer(render, {"brightness": [0.1, 0.9]}, (0,), "one", "One.")
+
+
 def test_a_table_writes_numbers_as_prose_does_and_aligns_them(chapter, shown):
     first = ["VGG16", 138_357_544, np.float64(0.61803), "91.0 %"]
     second = ["`lite0`", 4_652_008, 0.5, "88.1 ± 0.3 %"]

@@ -70,8 +70,14 @@ def make_player(frames: np.ndarray) -> str:
 def make_strip(frames: np.ndarray) -> str:
     """Write uint8 frames, one below the other, as one JPEG in base64.
 
-    Raises LabreportError where it would be too tall.
+    Raises LabreportError for other frames, and where it would be too tall.
     """
+    if frames.dtype != np.uint8:
+        raise expected(
+            "pictures uint8",
+            frames.dtype,
+            "scale to 0 to 255 and call astype(np.uint8)",
+        )
     number, height = frames.shape[:2]
     if number * height > LONGEST:
         raise expected(
