@@ -42,7 +42,7 @@ def project() -> Path:
 
 def require_report(purpose: str) -> None:
     """Raise LabreportError outside a report's folder; the message names the purpose."""
-    if not os.environ.get("LABREPORT_HOME") and not (project() / MARK).is_file():
+    if not (project() / MARK).is_file():
         raise expected(
             f"a folder with {MARK} for {purpose}",
             project(),

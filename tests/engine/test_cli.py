@@ -83,6 +83,10 @@ def test_a_verb_that_needs_a_report_says_so(tmp_path, monkeypatch, capsys, argum
     purpose = f"labreport {arguments[0]}"
     expected = f"a folder with report/report.toml for {purpose}, got {tmp_path}; change"
     assert expected in capsys.readouterr().err
+    monkeypatch.setenv("LABREPORT_HOME", str(tmp_path / "mistyped"))
+    assert main(arguments) == 2
+    assert f"for {purpose}, got {tmp_path}/mistyped; change" in capsys.readouterr().err
+    assert not (tmp_path / "mistyped").exists()
 
 
 def test_a_number_of_threads_that_is_none_stops_a_build_in_one_sentence(
