@@ -299,9 +299,8 @@ def save_arrays(
 def _path(filename: str) -> Path:
     path = paths.results() / filename
     if not path.is_file():
-        raise expected(
-            f"results in {path}", "no such file", f"run labreport study {path.stem}"
-        )
+        remedy = "correct the name, or run the study that writes it"
+        raise expected(f"results in {path}", "no such file", remedy)
     return path
 
 

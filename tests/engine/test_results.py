@@ -221,7 +221,7 @@ def test_a_name_that_is_not_there_is_one_sentence_with_those_that_are(
 
 @pytest.mark.parametrize("load", [results.load, results.load_arrays])
 def test_missing_results_say_how_to_make_them(load, folder):
-    with pytest.raises(LabreportError, match="run labreport study moons"):
+    with pytest.raises(LabreportError, match="or run the study that writes it"):
         load("moons")
 
 
