@@ -10,11 +10,13 @@ from conftest import code, text
 from labreport.cli import main
 from labreport.editions.checks import find_settings
 from labreport.editions.checks import find_typed_numbers as find_in_tree
+from labreport.notebook.expressions import replace_placeholders
 from labreport.notebook.syntax import parse
 
 
 def find_typed_numbers(prose, settings):
-    return find_in_tree(parse([prose])[0], settings)
+    markdown = replace_placeholders(prose, lambda _: "")
+    return find_in_tree(parse([markdown])[0], settings)
 
 
 @pytest.mark.parametrize(

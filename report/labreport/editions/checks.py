@@ -37,15 +37,12 @@ _CITED = "[@]"
 _STAND_INS = {"Code": " … ", "CodeBlock": " … ", "Math": " … ", "Cite": _CITED}
 # Numbers that are no results.
 _ADDRESS = r"https?://\S+"
-_EXPRESSION = r"\{\{[^{}]*\}\}"
 _PARTS = r"(?:Figure|Table|Chapter|Section|Question|Equation|Algorithm|eqs?\.|pp?\.)"
 _PART = rf"\b{_PARTS}s?\s\d+"
 _TERM = rf"\(?{_DIGITS}\)?"
 _SUM_OR_PRODUCT = rf"\(?{_DIGITS}(?:\s?[×+–]\s?{_TERM})*\)?\s?[×+]\s?{_TERM}"
 _LAYERS = rf"{_DIGITS}(?:[–-]{_DIGITS}){{2,}}"  # in a row: 2,352–100–10
-_NOT_STATED = re.compile(
-    "|".join((_ADDRESS, _EXPRESSION, _PART, _SUM_OR_PRODUCT, _LAYERS))
-)
+_NOT_STATED = re.compile("|".join((_ADDRESS, _PART, _SUM_OR_PRODUCT, _LAYERS)))
 
 
 @dataclass(frozen=True)

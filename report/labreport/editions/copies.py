@@ -218,5 +218,5 @@ def compress_photographs(cells: Iterable[NotebookNode]) -> None:
             encoded = output.get("data", {}).get("image/png", "")
             if len(encoded) * 3 / 4 > PHOTOGRAPHIC:
                 del output.data["image/png"]
-                jpeg = compress(base64.b64decode(encoded), "JPEG", 90)
+                jpeg = compress(base64.b64decode(encoded), "JPEG")
                 output.data["image/jpeg"] = base64.b64encode(jpeg).decode()

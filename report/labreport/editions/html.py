@@ -149,12 +149,12 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
         bibliography=bibliography,
     )
     written = {"index.html": index}
-    for index, page in enumerate(pages):
+    for place, page in enumerate(pages):
         resources = {
             **shared,
             "page": page,
-            "before": pages[index - 1] if index else None,
-            "after": pages[index + 1] if index + 1 < len(pages) else None,
+            "before": pages[place - 1] if place else None,
+            "after": pages[place + 1] if place + 1 < len(pages) else None,
         }
         shown = prose.select_shown(page.notebook)
         written[page.file], _ = exporter.from_notebook_node(shown, resources)
@@ -191,7 +191,7 @@ def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
 def image_attributes(encoded: str, size: tuple[int, int] | None = None) -> str:
     """Embed a picture: its `src`, `width` and `height`.
 
-    encoded: base64 of PNG, GIF or JPEG. size: the new width and height of a PNG, which
+    encoded: base64 of PNG or JPEG. size: the new width and height of a PNG, which
     is cropped to that shape.
     """
     content = base64.b64decode(encoded)
@@ -200,7 +200,7 @@ def image_attributes(encoded: str, size: tuple[int, int] | None = None) -> str:
         width, height = size or picture.size
     if kind == "png" and (size or len(content) > PHOTOGRAPHIC):
         kind = "webp"
-        content = compress(content, "WEBP", 90, size)
+        content = compress(content, "WEBP", size)
     source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
     return f'src="{source}" width="{width}" height="{height}"'
 
