@@ -106,6 +106,16 @@ def test_an_unknown_reference_stops_a_class(tiny):
             ["b = []", "for x in c:", "    b.append(x)"],
             ["b = []", "for x in c:", "    b.append(x)"],
         ),
+        (
+            [
+                "b = f()",
+                "for x in c:",
+                "    train(b, x)",
+                "for x in d:",
+                "    a[x] = b",
+            ],
+            ["b = f()", "for x in c:", "    train(b, x)"],
+        ),
         (["b = [1]", "for x in b:", "    print(b.index(x))"], ["b = [1]"]),
         (
             ["a", "@c", "@d", "def b():", "    return 1"],

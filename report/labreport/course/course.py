@@ -20,6 +20,7 @@ from labreport.notebook.code import used_names
 from labreport.notebook.references import References, find_tokens
 
 FILES = ("README.md", "nbgrader_config.py")
+PART = ast.Attribute | ast.Subscript
 BEGIN = "### BEGIN SOLUTION"
 END = "### END SOLUTION"
 # A grader passes no parameters, and nothing there says which notebook a kernel runs.
@@ -277,20 +278,18 @@ def mark_solution(code: str, names: set[str]) -> str:
 
 
 def _changed_names(loop: ast.stmt) -> set[str]:
-    """Return the names of what a loop changes: it stores into it, b[x] = 1, or calls a
-    method of it for its effect, b.append(1).
+    """Return the names of what a loop may change: it stores into it, b[x] = 1, or names
+    it in a call for its effect, b.append(1) or train(b). A loop that prints only reads.
     """
     changed = set()
-    target: ast.AST
     for node in ast.walk(loop):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            target = node.value.func
-        elif isinstance(getattr(node, "ctx", None), ast.Store):
-            target = node
-        else:
-            continue
-        while isinstance(target, ast.Attribute | ast.Subscript):
-            target = target.value
-            if isinstance(target, ast.Name):
-                changed.add(target.id)
+            if ast.unparse(node.value.func) != "print":
+                changed |= _names_in(node)
+        elif isinstance(node, PART) and isinstance(node.ctx, ast.Store):
+            changed |= _names_in(node.value)
     return changed
+
+
+def _names_in(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
