@@ -42,7 +42,11 @@ def project() -> Path:
 
 def require_report(purpose: str) -> None:
     """Raise LabreportError outside a report's folder; the message names the purpose."""
-    if not (project() / MARK).is_file():
+    if os.environ.get("LABREPORT_HOME"):
+        is_there = project().is_dir()
+    else:
+        is_there = (project() / MARK).is_file()
+    if not is_there:
         raise expected(
             f"a folder with {MARK} for {purpose}",
             project(),
