@@ -164,7 +164,10 @@ def fetch(name: str) -> Path:
 
 def is_present(name: str) -> bool:
     """Return whether the asset can be used without any download."""
-    return any(path.exists() for path in _places(get_asset(name)))
+    asset = get_asset(name)
+    in_mirror = [source.path for source in asset.sources if source.path]
+    stored = paths.assets() / asset.filename
+    return any(path.exists() for path in [*in_mirror, stored])
 
 
 def at_hand() -> list[str]:
@@ -181,13 +184,13 @@ def at_hand() -> list[str]:
 
 
 def say_once(line: str) -> None:
-    """Print a line on stderr, once a process.
+    """Print a line, once a process, that says which data are used instead of others.
 
-    It says what could not be fetched, and what is used instead.
+    It is no error, and so not on stderr, which a notebook shows in red.
     """
     if line not in SAID:
         SAID.add(line)
-        print(line, file=sys.stderr)
+        print(line)
 
 
 def provenance(name: str) -> Provenance:

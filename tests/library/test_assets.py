@@ -79,6 +79,7 @@ def test_mirror_is_used_in_place(mirror):
 
 
 def test_packed_file_is_unpacked_before_it_is_verified(packed):
+    assert assets.is_present("thing")
     path = assets.fetch("thing")
     assert path.read_bytes() == CONTENT
     assert path.parent == paths.assets()

@@ -109,7 +109,7 @@ def make_digits(path):
 def messages(capsys):
     """Read what was printed of data sets that could not be had."""
     assets.SAID.clear()
-    return lambda: capsys.readouterr().err
+    return lambda: capsys.readouterr().out
 
 
 def test_mnist_falls_back_to_the_embedded_digits(tmp_path, monkeypatch, messages):
@@ -216,7 +216,7 @@ def test_photos_stand_in_for_what_cannot_be_reached(monkeypatch, messages):
     assert photos.names == datasets.load_photos().names
     assert photos.names == datasets.load_backgrounds().names
     # Once, however often they are asked for.
-    line = f"BSDS500 could not be reached: {len(photos)} packaged photographs instead"
+    line = f"BSDS500: {len(photos)} packaged photographs are used in its place"
     assert messages() == line + "\n"
 
 
