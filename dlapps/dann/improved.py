@@ -91,6 +91,10 @@ def fit_improved(
     student = Student(network, settings.learning_rate, num_steps)
     augment = functools.partial(augment_source, settings=settings)
 
+    def learns_target(batch: DomainBatch) -> bool:
+        is_labelled = target_labels is not None or settings.threshold <= 1
+        return is_labelled and batch.progress >= WARM_UP
+
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         student.network.train()
         means = Means()
@@ -99,7 +103,7 @@ def fit_improved(
         )
         for batch in batches:
             with autocast(device):
-                if uses_target(batch, settings):
+                if learns_target(batch):
                     if target_labels is None:
                         to_learn, trusted = pseudo_label(
                             network, batch.target, settings.threshold, num_classes
@@ -182,11 +186,6 @@ def _warn_of_few_classes(
             "nearly all of a few; train longer, or on more images.",
             stacklevel=3,
         )
-
-
-def uses_target(batch: DomainBatch, settings: ImprovedSettings) -> bool:
-    """Return whether pseudo-labels of a batch are learnt: the warm-up is over."""
-    return settings.threshold <= 1 and batch.progress >= WARM_UP
 
 
 def augment_source(

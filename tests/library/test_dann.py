@@ -473,13 +473,15 @@ def test_an_oracle_takes_the_target_labels_for_every_picture(domains, monkeypatc
     settings = replace(dann.IMPROVED, num_epochs=1, batch_size=2, threshold=1.0)
     few = [part[:20] for part in domains]
 
-    def train(target_labels):
+    def train(target_labels, settings=settings):
         network = dann.ImprovedNetwork(0)
         return dann.fit_improved(network, *few, settings, target_labels=target_labels)
 
     teacher = train(None)
     right = train(few[1])
     wrong = train((few[1] + 1) % 10)
+    # A threshold is for predictions: one that trusts none changes nothing here.
+    assert train(few[1], replace(settings, threshold=1.1)).loss == right.loss
     assert teacher.labelled_share[0] < 1
     assert right.labelled_share == wrong.labelled_share == pytest.approx([1])
     assert right.loss != wrong.loss
