@@ -4,7 +4,7 @@ tables that it shows.
 
 import ast
 import symtable
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from labreport.magics import as_python
 
@@ -29,12 +29,30 @@ def used_names(source: str) -> tuple[set[str], set[str]]:
         tree = ast.parse(code)
     except SyntaxError:
         return set(), set()
-    symbols = table.get_symbols()
+    symbols = _cell_symbols(table, tree)
     imported = {symbol.get_name() for symbol in symbols if symbol.is_imported()}
     assigned = {symbol.get_name() for symbol in symbols if symbol.is_assigned()}
     assigned -= imported
-    taken = _global_names(table) - assigned - imported
+    taken = _global_names(symbols)
+    for child in table.get_children():
+        taken |= _names_taken_by(child)
+    taken -= assigned | imported
     return taken | (_names_read_first(tree) & assigned), assigned
+
+
+def _cell_symbols(
+    table: symtable.SymbolTable, tree: ast.Module
+) -> list[symtable.Symbol]:
+    """Return the symbols of a cell's own scope.
+
+    From Python 3.12 its table has the variables of its comprehensions too.
+    """
+    foreign = set()
+    for node in ast.walk(tree):
+        foreign |= _comprehension_variables(node)
+    for name, _ in _own_names(tree):
+        foreign.discard(name.id)
+    return [s for s in table.get_symbols() if s.get_name() not in foreign]
 
 
 def _names_read_first(tree: ast.Module) -> set[str]:
@@ -67,11 +85,7 @@ def _own_names(
         return
     if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
         assignment = node
-    variables: set[str] = set()
-    for generator in getattr(node, "generators", ()):
-        for part in ast.walk(generator.target):
-            if isinstance(part, ast.Name):
-                variables.add(part.id)
+    variables = _comprehension_variables(node)
     for child in ast.iter_child_nodes(node):
         for name, within in _own_names(child, assignment):
             if name.id not in variables:
@@ -80,14 +94,30 @@ def _own_names(
         yield node, assignment
 
 
-def _global_names(table: symtable.SymbolTable) -> set[str]:
-    """Return the global names that a scope reads, or a scope in it."""
+def _comprehension_variables(node: ast.AST) -> set[str]:
+    """Return the variables of a comprehension; none for another node."""
+    variables = set()
+    for generator in getattr(node, "generators", ()):
+        for part in ast.walk(generator.target):
+            if isinstance(part, ast.Name):
+                variables.add(part.id)
+    return variables
+
+
+def _global_names(symbols: Iterable[symtable.Symbol]) -> set[str]:
+    """Return the global names that a scope reads."""
     names = set()
-    for symbol in table.get_symbols():
+    for symbol in symbols:
         if symbol.is_referenced() and symbol.is_global():
             names.add(symbol.get_name())
+    return names
+
+
+def _names_taken_by(table: symtable.SymbolTable) -> set[str]:
+    """Return the global names that a scope reads, or a scope in it."""
+    names = _global_names(table.get_symbols())
     for child in table.get_children():
-        names |= _global_names(child)
+        names |= _names_taken_by(child)
     return names
 
 
