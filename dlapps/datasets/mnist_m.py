@@ -44,10 +44,10 @@ def make_mnist_m(
     pictures = np.empty((*digits.shape, 3), np.uint8)
     for index, photo in enumerate(backgrounds):
         rows = np.flatnonzero(chosen == index)
-        patches = sliding_window_view(photo, digits.shape[1:], axis=(0, 1))
+        patches = sliding_window_view(photo, (*digits.shape[1:], 3))[:, :, 0]
         top = (places[0, rows] * patches.shape[0]).astype(int)
         left = (places[1, rows] * patches.shape[1]).astype(int)
-        pictures[rows] = np.moveaxis(patches[top, left], 1, -1)
+        pictures[rows] = patches[top, left]
     strokes = digits > 0
     pictures[strokes] = 255 - pictures[strokes]
     return pictures

@@ -130,7 +130,7 @@ def plot_landscapes(
     bar = figure.colorbar(image, ax=list(axes[0]), fraction=0.02, pad=0.01)
     bar.set_ticks([DOUBT[0], 0.5, DOUBT[1]], labels=["≤ .3", ".5", "≥ .7"])
     bar.set_label("D")
-    bar.outline.set_visible(False)
+    bar.ax.spines["outline"].set_visible(False)
     return figure
 
 
