@@ -17,6 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 # Read by tqdm as it is imported.
 os.environ["TQDM_DISABLE"] = "1"
 from dlapps.core import assets
+from labreport.runs import Run
 
 # No test depends on what happens to be installed. It sees the programs of its
 # environment alone; it is skipped, if it names one that the machine does not have.
@@ -41,6 +42,8 @@ how_to_read = "Cells & 5% of notes."
 """
 SETUP = """from labreport.notebook import Chapter
 chapter = Chapter("{name}", profile=profile)"""
+SMOKE = Run("smoke")
+QUICK = Run("quick")
 # The files that take longest, first: a file runs whole in one process, and a long one
 # that comes last runs alone.
 LONG = ["test_chapters.py", "test_report.py", "test_html.py", "test_sweeps.py"]

@@ -23,7 +23,7 @@ from labreport import LabreportError, environment, expected, paths
 from labreport.editions.contents import messages
 from labreport.editions.execute import read_seconds
 from labreport.editions.sources import read_notebook, select_sources
-from labreport.editions.staleness import executed_path
+from labreport.runs import Run
 
 
 @dataclass(frozen=True)
@@ -122,15 +122,16 @@ def _run(
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(target.resolve())
     command = [sys.executable, "-m", "labreport.cli", "run", *chapters]
-    command += ["--profile", PROFILE, "--stale"]
-    run = subprocess.run(command, env=variables, capture_output=True, text=True)
-    if run.returncode:
-        got = run.stderr.strip()
+    command += ["--profile", PROFILE, "--seed", str(variant.seed), "--stale"]
+    process = subprocess.run(command, env=variables, capture_output=True, text=True)
+    if process.returncode:
+        got = process.stderr.strip()
         raise LabreportError(f"expected the variant {name!r} to run, got {got}")
+    run = Run(PROFILE, variant.seed)
     executed = {}
     with mock.patch.dict(os.environ, variables):
         for source in select_sources(chapters):
-            executed[source.name] = read_notebook(executed_path(source, PROFILE))
+            executed[source.name] = read_notebook(run.executed(source.name))
     return executed
 
 
@@ -157,7 +158,6 @@ def make_variables(name: str, variant: Variant) -> dict[str, str]:
         variables[kept] = os.path.abspath(os.environ[kept])
     variables.update(variant.environment)
     variables["LABREPORT_HOME"] = str(home)
-    variables["LABREPORT_SEED"] = str(variant.seed)
     fetched = "-".join(["fetched", *variant.keep])
     variables["DLAPPS_HOME"] = str(home.parent / fetched)
     return variables

@@ -4,7 +4,6 @@ class, diff, study.
 
 import argparse
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +11,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from labreport import LabreportError, expected, paths
+from labreport.profiles import get_profile
+from labreport.runs import Run
 
 Verb = Callable[[argparse.Namespace], int]
 
@@ -23,10 +24,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     args = _parser().parse_args(arguments)
     try:
-        if getattr(args, "seed", None) is not None:
-            if args.seed < 0:
-                raise expected("--seed from 0", args.seed, "name another")
-            os.environ["LABREPORT_SEED"] = str(args.seed)
         if args.verb not in (_new, _diff):
             paths.require_report(f"labreport {args.name}")
         return args.verb(args)
@@ -92,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         builder.add_argument(
             "--seed",
             type=int,
+            default=0,
             help="of all chance; any but 0 has a folder of its own in report/build",
         )
     for builder in (report, html, copies):
@@ -154,14 +152,13 @@ def _run(args: argparse.Namespace) -> int:
     from labreport.editions.execute import run_notebooks
     from labreport.editions.sources import select_sources
     from labreport.editions.staleness import find_stale
-    from labreport.profiles import get_profile
 
-    profile = get_profile(args.profile).name
-    with _alone():
+    run = _choose_run(args)
+    with _alone(run):
         sources = select_sources(args.chapters)
         if args.stale:
-            sources = find_stale(sources, profile)
-        run_notebooks(sources, profile, _say)
+            sources = find_stale(sources, run)
+        run_notebooks(sources, run, _say)
     return 0
 
 
@@ -169,19 +166,18 @@ def _build(args: argparse.Namespace) -> int:
     from labreport.editions.current import EDITIONS, find_outdated
     from labreport.editions.sources import find_sources
     from labreport.editions.staleness import find_stale
-    from labreport.profiles import get_profile
 
-    profile = get_profile(args.profile).name
+    run = _choose_run(args)
     editions = list(EDITIONS) if args.name == "report" else [args.name]
-    with _alone():
-        stale = find_stale(find_sources(), profile)
-        outdated = editions if stale else find_outdated(editions, profile, _say)
+    with _alone(run):
+        stale = find_stale(find_sources(), run)
+        outdated = editions if stale else find_outdated(editions, run, _say)
         if outdated:
             # Slow to import, and not needed where all is up to date.
             from labreport.editions.build import build
 
-            build(outdated, stale, profile, _say)
-        results = (paths.build() / "results.json").read_text(encoding="utf-8")
+            build(outdated, stale, run, _say)
+        results = (run.build / "results.json").read_text(encoding="utf-8")
         refuted = json.loads(results)["refuted"]
     if not refuted:
         return 0
@@ -197,15 +193,25 @@ def _build(args: argparse.Namespace) -> int:
     return 0
 
 
-def _alone() -> AbstractContextManager:
-    """Hold the lock of the report's folder.
+def _choose_run(args: argparse.Namespace) -> Run:
+    """Return the run of a command.
+
+    Raises LabreportError for an unknown profile, and for a seed below 0.
+    """
+    if args.seed < 0:
+        raise expected("--seed from 0", args.seed, "name another")
+    return Run(get_profile(args.profile).name, args.seed)
+
+
+def _alone(run: Run) -> AbstractContextManager:
+    """Hold the lock of the run's folder.
 
     Only one run or build writes there at a time; others wait.
     """
     from filelock import FileLock, Timeout
 
-    paths.build().mkdir(parents=True, exist_ok=True)
-    lock = FileLock(paths.build() / ".lock")
+    run.build.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run.build / ".lock")
     try:
         return lock.acquire(timeout=0)
     except Timeout:

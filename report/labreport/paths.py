@@ -123,34 +123,9 @@ def chapter_words(number: str) -> str:
     return f"{kind} {number}"
 
 
-def seed() -> int:
-    """Return the seed of the chapters: 0, or what `LABREPORT_SEED` says, which a
-    command's option `--seed` sets.
-
-    Raises LabreportError for anything but a whole number from 0.
-    """
-    value = os.environ.get("LABREPORT_SEED") or "0"
-    if not value.isdigit():
-        raise expected("a seed in LABREPORT_SEED", repr(value), "set 0 or more")
-    return int(value)
-
-
-def figures() -> Path:
-    """Return the folder in which notebooks save their figures, and from which a build
-    reads them.
-    """
-    return build() / "figures" if seed() else project() / "figures"
-
-
 def report() -> Path:
     """Return the folder of the bibliography, report.toml and what is published."""
     return project() / "report"
-
-
-def build() -> Path:
-    """Return the folder that a build writes, one for each seed."""
-    folder = report() / "build"
-    return folder / f"seed-{seed()}" if seed() else folder
 
 
 def cache() -> Path:

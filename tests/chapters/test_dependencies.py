@@ -5,7 +5,7 @@ chapters that use it, and no other.
 import shutil
 
 import pytest
-from conftest import CHECKOUT, code
+from conftest import CHECKOUT, SMOKE, code
 
 from dlapps.core import assets
 from labreport import imports
@@ -39,7 +39,7 @@ def edited(tmp_path, monkeypatch):
 
     def fingerprints():
         return [
-            staleness.fingerprint(notebook, "smoke") for notebook in chapters.values()
+            staleness.fingerprint(notebook, SMOKE) for notebook in chapters.values()
         ]
 
     before = fingerprints()
@@ -82,11 +82,11 @@ def test_a_data_set_that_came_since_makes_a_chapter_stale_and_a_wheel_s_does_not
     notebook = read_notebook(project.write("1_first", code("x = 1")))
     at_hand = set()
     monkeypatch.setattr(assets, "is_present", lambda name: name in at_hand)
-    before = staleness.fingerprint(notebook, "smoke")
+    before = staleness.fingerprint(notebook, SMOKE)
     at_hand.add("mnist_5k")
-    assert staleness.fingerprint(notebook, "smoke") == before
+    assert staleness.fingerprint(notebook, SMOKE) == before
     at_hand.add("mnist-train-images")
-    assert staleness.fingerprint(notebook, "smoke") != before
+    assert staleness.fingerprint(notebook, SMOKE) != before
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,9 @@ def test_number_format_and_mirror_make_a_chapter_stale(
 ):
     monkeypatch.setenv("DLAPPS_PRECISION", "bfloat16")
     notebook = read_notebook(project.write("1_first", code("x = 1")))
-    before = staleness.fingerprint(notebook, "smoke")
+    before = staleness.fingerprint(notebook, SMOKE)
     monkeypatch.setenv(variable, value)
-    assert staleness.fingerprint(notebook, "smoke") != before
+    assert staleness.fingerprint(notebook, SMOKE) != before
 
 
 @pytest.mark.parametrize(

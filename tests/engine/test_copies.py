@@ -10,7 +10,7 @@ import re
 import nbformat
 import numpy as np
 import pytest
-from conftest import code, text
+from conftest import SMOKE, code, text
 from nbformat.v4 import new_output
 from PIL import Image
 from test_html import collected, contents, execute_here
@@ -98,7 +98,7 @@ def test_a_copy_in_the_build_s_folder_leads_to_its_notebook(made):
     )
     assert len(targets) > 1
     for target in targets:
-        path = paths.build() / "notebooks" / target
+        path = SMOKE.build / "notebooks" / target
         assert path.resolve() == paths.notebooks() / "1_transfer.ipynb"
 
 
@@ -143,6 +143,6 @@ def test_equations_of_several_lines_stay_equations(project, monkeypatch):
     lines = "\\begin{align*}\na &= b \\\\\nc &= d\n\\end{align*}"
     project.write("1_transfer", text(lines), code("x = 1"))
     (source,) = find_sources()
-    contents = collect([(source, execute_here(source.read(), monkeypatch))])
+    contents = collect(SMOKE, [(source, execute_here(source.read(), monkeypatch))])
     (copy,) = copies.make_copies(contents).values()
     assert "$$\\begin{aligned}\na &= b \\\\\nc &= d\n\\end{aligned}$$" in prose(copy)

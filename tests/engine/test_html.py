@@ -16,7 +16,7 @@ from itertools import pairwise
 import nbformat
 import numpy as np
 import pytest
-from conftest import Project, code, text, violations
+from conftest import SMOKE, Project, code, text, violations
 from IPython.core.interactiveshell import InteractiveShell
 from nbformat.v4 import new_output
 from PIL import Image
@@ -183,9 +183,10 @@ def collected(tmp_path_factory):
         patch.delenv("DLAPPS_DATA", raising=False)
         project.write("1_transfer", *FIRST)
         project.write("2_saliency", *SECOND)
-        yield collect(
+        executed = [
             (source, execute_here(source.read(), patch)) for source in find_sources()
-        )
+        ]
+        yield collect(SMOKE, executed)
 
 
 @pytest.fixture
@@ -197,7 +198,7 @@ def contents(collected):
 @pytest.fixture
 def pages(contents):
     """The structure of each page, by file name."""
-    made = html.make_pages(contents, "smoke")
+    made = html.make_pages(contents)
     return {name: Structure(page) for name, page in made.items()}
 
 
@@ -241,7 +242,7 @@ def test_links_lead_to_what_is_there(contents, project):
     copies = project.home / "report" / "notebooks"
     copies.mkdir()
     (copies / "1_transfer.ipynb").touch()
-    made = html.make_pages(contents, "smoke")
+    made = html.make_pages(contents)
     pages = {name: Structure(page) for name, page in made.items()}
     to_copies = []
     for name, page in pages.items():
@@ -280,14 +281,14 @@ def test_pages_say_what_the_notebooks_told(pages):
 
 @pytest.mark.report
 def test_tables_and_references_are_those_of_html(contents):
-    made = html.make_pages(contents, "smoke")
+    made = html.make_pages(contents)
     first, second = made["1-transfer.html"], made["2-saliency.html"]
     heads = '<th scope="col">What &lt;1</th><th scope="col" class="right">%</th>'
     assert heads in first
     assert '<td>- a_b &amp; c</td><td class="right">12</td>' in first
     assert '<a href="1-transfer.html#sec-1-again">' in second
     assert '<a href="#sec-2-second">' in second
-    assert html.make_pages(contents, "smoke") == made
+    assert html.make_pages(contents) == made
 
 
 @pytest.mark.report
@@ -304,7 +305,7 @@ def test_pictures_are_embedded_with_words_in_their_place(pages):
 
 @pytest.mark.report
 def test_the_report_opens_with_its_headlines(contents):
-    page = html.make_pages(contents, "smoke")["index.html"]
+    page = html.make_pages(contents)["index.html"]
     table = Structure(re.search('(?s)<table class="glance">.*?</table>', page)[0])
     words = "What Here Other settings Published 1 A chapter Share & <more> 25.0% 20.0% "
     words += "50.0% (Simonyan and Zisserman 2015) Total 4,000"
@@ -312,7 +313,7 @@ def test_the_report_opens_with_its_headlines(contents):
     section = "1-transfer.html#sec-1-results"
     links = [link["href"] for link in table.all("a")]
     assert links == [section, "#ref-simonyan2015very", section]
-    latex, _ = make_document(contents, "smoke")
+    latex, _ = make_document(contents)
     row = r"\ref{sec-1-results} & Share \& <more> & 25.0\% & 20.0\% & 50.0\% "
     row += r"\citep{simonyan2015very} \\"
     assert row in " ".join(latex.split())
@@ -322,8 +323,8 @@ def test_the_report_opens_with_its_headlines(contents):
 @pytest.mark.report
 def test_a_report_without_headlines_has_no_page_of_them(contents):
     contents.headlines.clear()
-    assert "at a glance" not in html.make_pages(contents, "smoke")["index.html"]
-    assert "at a glance" not in make_document(contents, "smoke")[0]
+    assert "at a glance" not in html.make_pages(contents)["index.html"]
+    assert "at a glance" not in make_document(contents)[0]
 
 
 @pytest.mark.report
@@ -335,11 +336,11 @@ def test_headlines_have_names_of_their_own_and_works_that_exist(
 ):
     project.write("1_transfer", *FIRST)
     project.write("2_saliency", *SECOND, code(f"chapter.headline({headline})"))
+    executed = [
+        (source, execute_here(source.read(), monkeypatch)) for source in find_sources()
+    ]
     with pytest.raises(LabreportError, match=r"expected .*, got .*; .*\.$"):
-        collect(
-            (source, execute_here(source.read(), monkeypatch))
-            for source in find_sources()
-        )
+        collect(SMOKE, executed)
 
 
 @pytest.mark.report
@@ -358,22 +359,22 @@ def test_a_picture_stands_for_each_chapter(contents):
 @pytest.mark.report
 def test_the_last_page_names_each_machine_and_revision_once(contents):
     first, second = contents.chapters
-    first.run.update(packages={"torch": "2.1"}, commit="abc1")
-    second.run.update(packages={"torch": "2.2"}, commit="abc2")
-    page = Structure(html.make_pages(contents, "smoke")["index.html"])
-    latex, _ = make_document(contents, "smoke")
+    first.description.update(packages={"torch": "2.1"}, commit="abc1")
+    second.description.update(packages={"torch": "2.2"}, commit="abc2")
+    page = Structure(html.make_pages(contents)["index.html"])
+    latex, _ = make_document(contents)
     for edition in (" ".join(page.words.split()), latex):
         named = re.findall("(Machine|Revision) of chapter ([12])", edition)
         machines = [("Machine", "1"), ("Machine", "2")]
         assert named == [*machines, ("Revision", "1"), ("Revision", "2")]
-    second.run.update(first.run)
-    assert r"\fact{Machine}" in make_document(contents, "smoke")[0]
+    second.description.update(first.description)
+    assert r"\fact{Machine}" in make_document(contents)[0]
 
 
 @pytest.mark.report
 @pytest.mark.programs("latexmk")
 def test_numbers_are_those_of_the_pdf(contents, tmp_path):
-    latex, figures = make_document(contents, "smoke")
+    latex, figures = make_document(contents)
     folder = tmp_path / "tex"
     (folder / "figures").mkdir(parents=True)
     for name, figure in figures.items():
@@ -445,7 +446,7 @@ GROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 25, 29)"}
 def folder(collected, tmp_path_factory):
     """The pages as files."""
     folder = tmp_path_factory.mktemp("html")
-    for name, page in html.make_pages(copy.deepcopy(collected), "smoke").items():
+    for name, page in html.make_pages(copy.deepcopy(collected)).items():
         (folder / name).write_text(page)
     return folder
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import code, text
+from conftest import QUICK, SMOKE, code, text
 from nbformat.v4 import new_output, new_raw_cell
 from PIL import Image
 from test_copies import prose
@@ -30,6 +30,7 @@ from labreport.editions.html import make_pages
 from labreport.editions.sources import find_sources
 from labreport.notebook.references import References
 from labreport.notebook.syntax import run_pandoc
+from labreport.runs import Run
 
 # Each a cell of Markdown, and the words that each edition has of it, a space between
 # them.
@@ -73,9 +74,10 @@ CAPTIONS += ["What both say.", "printed *text*"]
 
 def contents_of(project, monkeypatch, *cells):
     project.write("1_transfer", *cells)
-    return collect(
+    executed = [
         (source, execute_here(source.read(), monkeypatch)) for source in find_sources()
-    )
+    ]
+    return collect(SMOKE, executed)
 
 
 def contents_of_pieces(project, monkeypatch, *others):
@@ -113,7 +115,7 @@ def missing(said, *others):
 def test_pages_and_copies_keep_every_piece(project, monkeypatch):
     others = [*OTHERS, ("中文, שלום", "中文, שלום")]
     contents = contents_of_pieces(project, monkeypatch, *others)
-    page = Structure(make_pages(contents, "smoke")["1-transfer.html"])
+    page = Structure(make_pages(contents)["1-transfer.html"])
     assert missing(page.words, *others) == []
     targets = {link.get("href") for link in page.all("a")}
     assert {"https://one.org", "https://two.org"} <= targets
@@ -139,18 +141,19 @@ def test_a_jpeg_that_is_displayed_is_a_picture(project, monkeypatch):
     displayed = {"image/jpeg": encoded, "text/plain": "<Image>"}
     outputs = contents.chapters[0].notebook.cells[-1].outputs
     outputs.append(new_output("execute_result", data=displayed, execution_count=1))
-    page = Structure(make_pages(contents, "smoke")["1-transfer.html"])
+    page = Structure(make_pages(contents)["1-transfer.html"])
     (picture,) = page.all("img")
     assert picture["src"] == f"data:image/jpeg;base64,{encoded}"
-    written, pictures = latex.make_document(contents, "smoke")
+    written, pictures = latex.make_document(contents)
     assert pictures["picture-0.jpeg"] == file.getvalue()
     assert "{frames/picture-0.jpeg}" in written
 
 
 def test_the_name_of_a_profile_is_text_on_paper(project, monkeypatch):
     contents = contents_of(project, monkeypatch)
-    contents.chapters[0].run["profile"] = "very_full"
-    written, _ = latex.make_document(contents, "very_full")
+    contents.chapters[0].description["profile"] = "very_full"
+    contents.run = Run("very_full")
+    written, _ = latex.make_document(contents)
     assert written.count(r"very\_full") == 3
     assert "very_full" not in written
 
@@ -164,7 +167,7 @@ def test_paper_keeps_every_piece(project, monkeypatch, others):
         if not luatex.stdout:
             pytest.skip("LuaLaTeX is not installed: apt install texlive-luatex")
     said = []
-    write_pdf(contents_of_pieces(project, monkeypatch, *others), "smoke", said.append)
+    write_pdf(contents_of_pieces(project, monkeypatch, *others), said.append)
     assert [line for line in said if "expected" in line] == []
     running_heads = r"\d\nA chapter.*"
     words = re.sub(running_heads, "", words_of(project.build / "report.pdf"))
@@ -231,7 +234,7 @@ def test_a_mistake_is_one_sentence_with_chapter_and_cell(
     project, monkeypatch, cell, sentence
 ):
     with pytest.raises(LabreportError) as caught:
-        make_pages(contents_of(project, monkeypatch, cell), "smoke")
+        make_pages(contents_of(project, monkeypatch, cell))
     said = str(caught.value)
     assert said.startswith("1_transfer, cell 4")
     assert sentence in said
@@ -303,10 +306,10 @@ def test_a_changed_picture_makes_the_editions_outdated(project):
     folder = project.write(
         "1_transfer", text("![a](my%20a.png) ![b](<my b.png>) ![d](gone.png)")
     ).parent
-    digests = [digest_inputs("quick")]
+    digests = [digest_inputs(QUICK)]
     for letter in "abn":
         (folder / f"my {letter}.png").touch()
-        digests.append(digest_inputs("quick"))
+        digests.append(digest_inputs(QUICK))
     assert len(set(digests)) == 3
     assert digests[-1] == digests[-2]
 
@@ -331,9 +334,9 @@ def write_editions(project, monkeypatch, change):
     (source,) = find_sources()
     notebook = execute_here(source.read(), monkeypatch)
     change(notebook)
-    contents = collect([(source, notebook)])
-    tex, _ = latex.make_document(contents, "smoke")
-    page = make_pages(contents, "smoke")["1-first.html"]
+    contents = collect(SMOKE, [(source, notebook)])
+    tex, _ = latex.make_document(contents)
+    page = make_pages(contents)["1-first.html"]
     copy = str(make_copies(contents)["1_first.ipynb"].cells)
     return tex, page, copy
 

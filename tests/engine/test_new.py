@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import CHECKOUT, code, text
+from conftest import CHECKOUT, SMOKE, code, text
 from pypdf import PdfReader
 
 from labreport import LabreportError, paths, results
@@ -121,12 +121,11 @@ def test_a_new_report_builds_in_its_own_folder(mine):
 
 @pytest.mark.report
 def test_nothing_of_this_report_is_in_a_new_one(mine):
-    profile = "smoke"
-    run_notebooks(find_sources(), profile, print)
-    executed = [(source, read_executed(source, profile)) for source in find_sources()]
-    contents = collect(executed)
-    written = make_document(contents, profile)[0]
-    written += "".join(make_pages(contents, profile).values())
+    run_notebooks(find_sources(), SMOKE, print)
+    executed = [(source, read_executed(source, SMOKE)) for source in find_sources()]
+    contents = collect(SMOKE, executed)
+    written = make_document(contents)[0]
+    written += "".join(make_pages(contents).values())
     for said in ("VGG16", "Assignment", "test images", "on one core", "beforehand"):
         assert said not in written
     ours = read_toml(CHECKOUT / "report" / "report.toml")
@@ -134,7 +133,7 @@ def test_nothing_of_this_report_is_in_a_new_one(mine):
     front = mine / "report" / "report.toml"
     entries = [f"{key} = {json.dumps(value)}\n" for key, value in added.items()]
     front.write_text(front.read_text() + "".join(entries))
-    written = make_document(contents, profile)[0]
+    written = make_document(contents)[0]
     for value in added.values():
         assert value in written
 

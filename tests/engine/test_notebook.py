@@ -10,6 +10,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from conftest import QUICK
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -61,10 +62,10 @@ def test_a_chapter_knows_its_number_and_says_what_it_ran_on(shown, monkeypatch):
         "full",
         (0, 1, 2),
     )
-    run = shown[0][0][MIME]
-    assert run["date"] == "1970-01-02"
+    description = shown[0][0][MIME]
+    assert description["date"] == "1970-01-02"
     machine = {"python", "packages", "platform", "cpu", "cores", "threads"}
-    assert run.keys() >= machine | {"commit", "seeds"}
+    assert description.keys() >= machine | {"commit", "seeds"}
 
 
 def test_a_chapter_refuses_an_odd_profile(shown):
@@ -101,19 +102,28 @@ def test_a_figure_is_saved_shown_described_and_closed(chapter, shown):
     figure = plt.figure(figsize=(2, 1))
     chapter.show_figure(figure, "curves", "The loss falls.")
     bundle, metadata = shown[0]
-    saved = (paths.figures() / "3-curves.pdf").read_bytes()
+    saved = (QUICK.figures / "3-curves.pdf").read_bytes()
     assert base64.b64decode(bundle[MIME]["pdf"]) == saved
     assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
     assert metadata == {"image/png": {"alt": "The loss falls."}}
     assert not plt.fignum_exists(figure.number)
-    assert [path.name for path in paths.figures().iterdir()] == ["3-curves.pdf"]
+    assert [path.name for path in QUICK.figures.iterdir()] == ["3-curves.pdf"]
+
+
+@pytest.mark.usefixtures("shown")
+def test_a_figure_of_another_seed_lies_in_a_folder_of_its_own():
+    chapter = Chapter("3_domain_adaptation", "quick", seed=4)
+    chapter.show_figure(make_figure(), "curves", "The loss falls.")
+    assert not QUICK.figures.exists()
+    build = paths.report() / "build" / "seed-4"
+    assert (build / "figures" / "3-curves.pdf").exists()
 
 
 def test_the_same_figure_is_the_same_file(chapter):
     files = []
     for _ in range(2):
         chapter.show_figure(make_figure(), "curves", "The loss falls.")
-        files.append((paths.figures() / "3-curves.pdf").read_bytes())
+        files.append((QUICK.figures / "3-curves.pdf").read_bytes())
     assert files[0] == files[1]
     assert b"CreationDate" not in files[0]
 
@@ -125,7 +135,7 @@ def test_the_same_figure_is_the_same_file(chapter):
 def test_a_figure_without_name_or_caption_is_refused(chapter, name, caption):
     with pytest.raises(ValueError, match=r"expected a (name|caption)"):
         chapter.show_figure(make_figure(), name, caption)
-    assert not paths.figures().exists()
+    assert not QUICK.figures.exists()
 
 
 def test_an_animation_keeps_every_frame_and_its_key_frames(chapter, shown):
@@ -142,7 +152,7 @@ def test_an_animation_keeps_every_frame_and_its_key_frames(chapter, shown):
     assert np.abs(strip.reshape(frames.shape).astype(int) - frames).max() <= 2
     assert (
         base64.b64decode(message["pdf"])
-        == (paths.figures() / "3-wombat.pdf").read_bytes()
+        == (QUICK.figures / "3-wombat.pdf").read_bytes()
     )
     with pytest.raises(
         ValueError, match=r"frames uint8 .* with F >= 2, got uint8 \(1, 8, 8, 3\)"
@@ -162,7 +172,7 @@ def test_an_explorer_has_a_picture_and_a_reading_for_each_place_of_its_sliders(
     bundle = shown[0][0]
     assert (
         base64.b64decode(bundle[MIME]["pdf"])
-        == (paths.figures() / "3-six.pdf").read_bytes()
+        == (QUICK.figures / "3-six.pdf").read_bytes()
     )
     strip = re.search('base64,([^"]+)', bundle["text/html"]).group(1)
     pictures = read_picture(strip).reshape(6, 8, 16, 3)
@@ -182,7 +192,7 @@ def test_an_explorer_has_a_picture_and_a_reading_for_each_place_of_its_sliders(
         chapter.show_explorer(
             lambda n: (pictures[0, :n, :8], ""), {"n": [1, 2]}, (0,), "a", "A."
         )
-    assert not (paths.figures() / "3-outside.pdf").exists()
+    assert not (QUICK.figures / "3-outside.pdf").exists()
 
 
 def test_a_picture_of_an_explorer_that_is_not_uint8_is_one_sentence(chapter):

@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from conftest import CHECKOUT
+from conftest import CHECKOUT, QUICK
 from matplotlib.figure import Figure
 from printed import find_complaints
 
@@ -59,7 +59,7 @@ def pdf(project):
         + "\n\\end{document}\n"
     )
     figures = {"1-plain.pdf": stream.getvalue()}
-    return typeset(latex, figures, project.build / "quick" / "tex")
+    return typeset(latex, figures, QUICK)
 
 
 @pytest.mark.programs("latexmk")

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
-from conftest import code, text
+from conftest import QUICK, SMOKE, code, text
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError
 from nbformat.v4 import new_code_cell, new_notebook, new_output
@@ -33,6 +33,7 @@ from labreport.notebook.expressions import (
 from labreport.notebook.messages import MIME
 from labreport.notebook.numbering import Label, Numbering
 from labreport.notebook.syntax import parse, walk, write
+from labreport.runs import Run
 
 SCOPE = {
     "accuracy": 0.9131,
@@ -45,7 +46,7 @@ LABELS = {
     "fig-1-line": Label("Figure 1.1", "1_transfer", 2),
     "tab-2-scores": Label("Table 2.1", "2_x", 2),
 }
-CONTENTS = Contents(labels=LABELS, works={"simonyan2015very"})
+CONTENTS = Contents(SMOKE, labels=LABELS, works={"simonyan2015very"})
 EDITION = Edition(
     refer=lambda label, named: {"t": "Str", "c": f"<{label}: {named.words}>"},
     equation=lambda tex, label, number: {"t": "Str", "c": f"<{label} {number} {tex}>"},
@@ -156,14 +157,14 @@ def test_pandoc_takes_all_fragments_at_once_and_escapes_them():
     assert latex[3] == r"It cites \citep{he2016deep}."
 
 
-def write_edition(edition, profile):
-    stale = staleness.find_stale(find_sources(), profile)
-    build_editions([edition], stale, profile, say=lambda line: None)
+def write_edition(edition, run):
+    stale = staleness.find_stale(find_sources(), run)
+    build_editions([edition], stale, run, say=lambda line: None)
 
 
-def build(profile="smoke"):
-    write_edition("pdf", profile)
-    return paths.build() / "report.pdf"
+def build(run=SMOKE):
+    write_edition("pdf", run)
+    return run.build / "report.pdf"
 
 
 def words_of(pdf):
@@ -243,33 +244,31 @@ def test_what_a_cell_prints_is_one_output_however_it_came(project):
     lines = ["import time", "print(1, flush=True)", "time.sleep(0.5)", "print(2)"]
     project.write("1_transfer", code("\n".join(lines)))
     (source,) = find_sources()
-    execute.run_notebooks([source], "smoke", lambda line: None)
-    executed = execute.read_executed(source, "smoke")
+    execute.run_notebooks([source], SMOKE, lambda line: None)
+    executed = execute.read_executed(source, SMOKE)
     outputs = [cell.outputs for cell in executed.cells if cell.cell_type == "code"]
     assert [output.text for output in outputs[-1]] == ["1\n2\n"]
 
 
 @pytest.mark.report
-def test_a_run_has_its_profile_and_seed_and_says_what_it_was_made_from(
-    project, monkeypatch
-):
-    monkeypatch.setenv("LABREPORT_SEED", "4")
+def test_a_run_has_its_profile_and_seed_and_says_what_it_was_made_from(project):
+    run = Run("smoke", 4)
     cell = code("print(profile, seed)")
     cell.outputs = [new_output("stream", text="of a person's run")]
     path = project.write("1_transfer", cell, code(""), text("Words."))
     (source,) = find_sources()
-    assert staleness.is_stale(source, "smoke")
-    execute.run_notebooks([source], "smoke", lambda line: None)
-    assert not staleness.is_stale(source, "smoke")
-    executed = execute.read_executed(source, "smoke")
+    assert staleness.is_stale(source, run)
+    execute.run_notebooks([source], run, lambda line: None)
+    assert not staleness.is_stale(source, run)
+    executed = execute.read_executed(source, run)
     assert [output.text for output in executed.cells[3].outputs] == ["smoke 4\n"]
     assert executed.cells[1].source == 'profile = "quick"'
-    run = executed.metadata.labreport
-    assert run["inputs"] == staleness.fingerprint(source.read(), "smoke")
-    assert 0 < execute.last_duration(source, "smoke") == run["seconds"]
-    assert execute.last_duration(source, "quick") == 0
+    made = executed.metadata.labreport
+    assert made["inputs"] == staleness.fingerprint(source.read(), run)
+    assert 0 < execute.last_duration(source, run) == made["seconds"]
+    assert execute.last_duration(source, Run("quick", 4)) == 0
     path.write_text(path.read_text().replace("print(", "print(0, "))
-    assert staleness.is_stale(source, "smoke")
+    assert staleness.is_stale(source, run)
 
 
 @pytest.mark.report
@@ -363,13 +362,13 @@ def test_a_cell_whose_output_does_not_come_is_named_and_loses_nothing(
         ),
     ],
 )
-@pytest.mark.parametrize("profile", ["smoke", "quick"])
+@pytest.mark.parametrize("run", [SMOKE, QUICK])
 def test_a_placeholder_or_a_claim_that_is_a_mistake_stops_a_build(
-    project, profile, prose, complaint
+    project, run, prose, complaint
 ):
     project.write("1_transfer", code("x = 1"), text(prose))
     with pytest.raises(LabreportError, match=complaint):
-        write_edition("html", profile)
+        write_edition("html", run)
     assert not (project.build / "html").exists()
 
 
@@ -383,7 +382,7 @@ def test_a_claim_above_all_code_is_a_mistake(project):
         LabreportError,
         match=r"cell 1 .*: expected the claim '1 < 2' .*, got no cell of code above it",
     ):
-        write_edition("html", "quick")
+        write_edition("html", QUICK)
 
 
 DOUBTFUL = (
@@ -454,46 +453,46 @@ def test_outputs_depend_on_code_profile_and_data_but_not_on_prose(
     monkeypatch, tmp_path
 ):
     notebook = new_notebook(cells=[text("prose"), code("x = 1")])
-    before = staleness.fingerprint(notebook, "quick")
+    before = staleness.fingerprint(notebook, QUICK)
     notebook.cells[0].source = "other prose"
     notebook.cells.append(text("and more"))
-    assert staleness.fingerprint(notebook, "quick") == before
+    assert staleness.fingerprint(notebook, QUICK) == before
     notebook.cells[2].source = "and {{x}}"
-    assert staleness.fingerprint(notebook, "quick") != before
+    assert staleness.fingerprint(notebook, QUICK) != before
     notebook.cells[2].source = "<!-- holds: x > 0 -->"
-    assert staleness.fingerprint(notebook, "quick") != before
+    assert staleness.fingerprint(notebook, QUICK) != before
     notebook.cells.pop()
-    assert staleness.fingerprint(notebook, "full") != before
+    assert staleness.fingerprint(notebook, Run("full")) != before
     monkeypatch.setenv("DLAPPS_DATA", str(tmp_path))
-    assert staleness.fingerprint(notebook, "quick") != before
+    assert staleness.fingerprint(notebook, QUICK) != before
     monkeypatch.delenv("DLAPPS_DATA")
     notebook.cells[1].source = "x = 2"
-    assert staleness.fingerprint(notebook, "quick") != before
+    assert staleness.fingerprint(notebook, QUICK) != before
 
 
 def test_changed_results_make_a_notebook_stale_that_mentions_them(project):
     notebook = read_notebook(
         project.write("1_first", code('results.load("study-runs")'))
     )
-    before = staleness.fingerprint(notebook, "quick")
+    before = staleness.fingerprint(notebook, QUICK)
     (project.home / "data" / "results").mkdir(parents=True)
     for other in ("other", "stud"):
         (project.home / "data" / "results" / f"{other}-runs.json").write_text("{}")
-    assert staleness.fingerprint(notebook, "quick") == before
+    assert staleness.fingerprint(notebook, QUICK) == before
     (project.home / "data" / "results" / "study-runs.json").write_text("{}")
-    assert staleness.fingerprint(notebook, "quick") != before
+    assert staleness.fingerprint(notebook, QUICK) != before
 
 
 def test_changed_results_make_a_notebook_stale_whose_module_reads_them(project):
     notebook = read_notebook(project.write("1_first", code("import moons")))
     module = project.home / "notebooks" / "moons.py"
     module.write_text('"""Not suns."""\nvalues = load("moons")\n')
-    before = staleness.fingerprint(notebook, "quick")
+    before = staleness.fingerprint(notebook, QUICK)
     results = project.home / "data" / "results"
     paths.write_atomically(results / "suns.json", b"{}")
-    assert staleness.fingerprint(notebook, "quick") == before
+    assert staleness.fingerprint(notebook, QUICK) == before
     paths.write_atomically(results / "moons.json", b"{}")
-    assert staleness.fingerprint(notebook, "quick") != before
+    assert staleness.fingerprint(notebook, QUICK) != before
 
 
 def test_what_does_not_fit_the_page_is_said(tmp_path):

@@ -7,17 +7,14 @@ import json
 import pytest
 from conftest import code, text
 
-from labreport import LabreportError, paths
 from labreport.cli import main
 
 
 @pytest.mark.report
 @pytest.mark.programs("latexmk")
 def test_another_seed_has_folders_of_its_own_and_its_sentences_are_marked_there(
-    project, capsys, monkeypatch
+    project, capsys
 ):
-    # The command sets it for what it starts.
-    monkeypatch.setenv("LABREPORT_SEED", "0")
     found = "Found {{found}}, and {{chapter.seeds[0]}}. One. <!-- holds: found == 1 -->"
     path = project.write("1_seeds", code("found = seed + 1"), text(found))
     content = path.read_text().replace("profile=profile", "profile, seed")
@@ -38,13 +35,3 @@ def test_another_seed_has_folders_of_its_own_and_its_sentences_are_marked_there(
     assert "refuted" in page.partition("</style>")[2]
     assert (folder / "report.pdf").exists()
     assert "seed = 4" in (folder / "notebooks" / "1_seeds.ipynb").read_text()
-
-
-@pytest.mark.parametrize("said", ["-1", "one"])
-def test_a_seed_that_is_none_is_one_sentence(monkeypatch, said):
-    monkeypatch.setenv("LABREPORT_SEED", said)
-    with pytest.raises(
-        LabreportError,
-        match=f"expected a seed in LABREPORT_SEED, got '{said}'; set 0 or more",
-    ):
-        paths.seed()

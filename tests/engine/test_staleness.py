@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import code, text
+from conftest import QUICK, SMOKE, code, text
 
 from labreport import LabreportError, environment, imports, paths
 from labreport.cli import main
@@ -104,12 +104,12 @@ def test_an_edited_method_makes_a_chapter_stale_and_a_comment_does_not(
     editable, project
 ):
     notebook = read_notebook(project.write("1_first", code("from methods import maps")))
-    before = staleness.fingerprint(notebook, "smoke")
+    before = staleness.fingerprint(notebook, SMOKE)
     method = editable / "methods" / "weights.py"
     method.write_text("# A comment.")
-    assert staleness.fingerprint(notebook, "smoke") == before
+    assert staleness.fingerprint(notebook, SMOKE) == before
     method.write_text("weight = 2")
-    assert staleness.fingerprint(notebook, "smoke") != before
+    assert staleness.fingerprint(notebook, SMOKE) != before
 
 
 def test_docstrings_and_comments_run_nothing_and_the_rest_does():
@@ -128,21 +128,21 @@ def test_docstrings_and_comments_run_nothing_and_the_rest_does():
 EDITIONS = list(current.EDITIONS)
 
 
-def find_outdated(profile="smoke"):
+def find_outdated(run=SMOKE):
     """The editions to write, as `labreport report` finds them."""
-    if staleness.find_stale(find_sources(), profile):
+    if staleness.find_stale(find_sources(), run):
         return EDITIONS
-    return current.find_outdated(EDITIONS, profile, lambda line: None)
+    return current.find_outdated(EDITIONS, run, lambda line: None)
 
 
 def pretend_run(path):
     """Write an executed copy of a chapter that is not stale."""
     (source,) = (source for source in find_sources() if source.path == path)
     executed = source.read()
-    inputs = staleness.fingerprint(executed, "smoke")
+    inputs = staleness.fingerprint(executed, SMOKE)
     executed.metadata["labreport"] = {"inputs": inputs, "seconds": 1.0}
     content = nbformat.writes(executed).encode()
-    paths.write_atomically(staleness.executed_path(source, "smoke"), content)
+    paths.write_atomically(SMOKE.executed(source.name), content)
 
 
 @pytest.fixture
@@ -154,12 +154,12 @@ def written(project, editable, monkeypatch):
     assert find_outdated() == EDITIONS
     pretend_run(path)
     assert find_outdated() == EDITIONS
-    inputs = current.digest_inputs("smoke")
+    inputs = current.digest_inputs(SMOKE)
     files = "html/index.html", "notebooks/1_first.ipynb", "report.pdf", "results.json"
     for name in files:
         paths.write_atomically(project.build / name, b"written")
     for edition in EDITIONS:
-        current.save_digest(edition, inputs)
+        current.save_digest(edition, SMOKE, inputs)
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ def test_an_edition_is_written_anew_for_what_changed(
 
 
 def test_what_is_missing_makes_an_edition_outdated(written, project):
-    assert find_outdated("quick") == EDITIONS
+    assert find_outdated(QUICK) == EDITIONS
     (project.build / "html" / "index.html").unlink()
     assert find_outdated() == ["html"]
     pretend_run(project.write("2_new"))
@@ -252,13 +252,13 @@ def test_a_chapter_is_stale_with_what_it_imports_and_the_files_that_it_names(
             b"from . import other" * (name == "part/one"),
         )
     (paths.notebooks() / "helper.py").write_text("import deeper\nname = 'table.csv'")
-    before = staleness.fingerprint(notebook, "smoke")
+    before = staleness.fingerprint(notebook, SMOKE)
     for name in ("other.py", "other.csv", "numpy.csv", changed):
-        assert staleness.fingerprint(notebook, "smoke") == before
+        assert staleness.fingerprint(notebook, SMOKE) == before
         paths.write_atomically(
             paths.notebooks() / (name or "last.py"), b"changed = True"
         )
-    assert (staleness.fingerprint(notebook, "smoke") != before) == bool(changed)
+    assert (staleness.fingerprint(notebook, SMOKE) != before) == bool(changed)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_a_chapter_is_stale_with_what_it_imports_and_the_files_that_it_names(
 def test_a_file_that_a_cell_with_a_magic_names_counts(project, source):
     notebook = read_notebook(project.write("1_first", code(source)))
     (paths.notebooks() / "my.csv").write_text("1")
-    files = staleness.fingerprint(notebook, "smoke")["files"]
+    files = staleness.fingerprint(notebook, SMOKE)["files"]
     assert list(files) == ["notebooks/my.csv"]
 
 
@@ -328,11 +328,11 @@ def test_chapters_run_side_by_side_with_one_thread_each(project, monkeypatch):
         setting = code(f"mine, other = {mine}, {other}")
         project.write(f"{mine}_first", setting, code(meet), code(threads))
     said, before = [], Path.cwd()
-    run_notebooks(find_sources(), "smoke", said.append)
+    run_notebooks(find_sources(), SMOKE, said.append)
     assert Path.cwd() == before
     assert sorted(line.split(":")[0] for line in said) == ["1_first", "2_first"]
     for source in find_sources():
-        cells = str(execute.read_executed(source, "smoke").cells)
+        cells = str(execute.read_executed(source, SMOKE).cells)
         assert f"met_{source.number} = True" in cells
         assert f"threads_{source.number} = 1" in cells
         assert f"folder_{source.number} = {paths.notebooks()}" in cells
@@ -364,13 +364,13 @@ def test_threads_and_what_libraries_say_make_a_chapter_stale(project, monkeypatc
         )
 
     say("bfloat16")
-    before = staleness.fingerprint(notebook, "smoke")
-    assert staleness.fingerprint(notebook, "smoke") == before
+    before = staleness.fingerprint(notebook, SMOKE)
+    assert staleness.fingerprint(notebook, SMOKE) == before
     say("float32")
-    assert staleness.fingerprint(notebook, "smoke") != before
+    assert staleness.fingerprint(notebook, SMOKE) != before
     say("bfloat16")
     monkeypatch.setenv("LABREPORT_THREADS", "2")
-    assert staleness.fingerprint(notebook, "smoke") != before
+    assert staleness.fingerprint(notebook, SMOKE) != before
     say(ValueError("expected a format, got none; name one."))
     with pytest.raises(LabreportError, match="expected a format, got none"):
         environment.library_settings()

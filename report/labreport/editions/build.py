@@ -4,6 +4,7 @@ replace the last good files.
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import nbformat
 
@@ -19,42 +20,41 @@ from labreport.editions.sources import Source, find_sources, read_title_page
 from labreport.editions.typeset import (
     UnknownCharacterError,
     find_overflows,
-    tex_folder,
     typeset,
 )
 from labreport.notebook.outline import read_outline
+from labreport.runs import Run
 
 
-def build(
-    editions: Sequence[str], stale: Sequence[Source], profile: str, say: Say
-) -> None:
+def build(editions: Sequence[str], stale: Sequence[Source], run: Run, say: Say) -> None:
     """Run the stale chapters, and write these editions (html, notebooks, pdf) of all,
     and results.json.
 
     Raises LabreportError for a mistake; the last good edition stays.
     """
     sources = find_sources()
-    _run_stale(sources, stale, profile, say)
+    _run_stale(sources, stale, run, say)
     # Before anything is read: what changes meanwhile makes the next build write again.
-    inputs = digest_inputs(profile)
+    inputs = digest_inputs(run)
     say(f"Notebooks to convert: {len(sources)}")
-    contents = collect((source, read_executed(source, profile)) for source in sources)
+    executed = [(source, read_executed(source, run)) for source in sources]
+    contents = collect(run, executed)
     results = json.dumps(contents.results, indent=1, ensure_ascii=False)
-    paths.write_atomically(paths.build() / "results.json", f"{results}\n".encode())
+    paths.write_atomically(run.build / "results.json", f"{results}\n".encode())
     for edition in editions:
         if edition == "pdf":
-            write_pdf(contents, profile, say)
+            write_pdf(contents, say)
         elif edition == "html":
-            _replace(edition, make_pages(contents, profile), say)
+            _replace(run.build / edition, make_pages(contents), say)
         else:
             copies = make_copies(contents)
             texts = {name: nbformat.writes(copy) for name, copy in copies.items()}
-            _replace(edition, texts, say)
-        save_digest(edition, inputs)
+            _replace(run.build / edition, texts, say)
+        save_digest(edition, run, inputs)
 
 
 def _run_stale(
-    sources: Sequence[Source], stale: Sequence[Source], profile: str, say: Say
+    sources: Sequence[Source], stale: Sequence[Source], run: Run, say: Say
 ) -> None:
     """Run the stale chapters.
 
@@ -68,37 +68,36 @@ def _run_stale(
         if source not in stale:
             say(f"{source.name}: up to date")
     if stale:
-        say(f"Notebooks to run ({profile}): {len(stale)} of {len(sources)}")
-        run_notebooks(stale, profile, say)
+        say(f"Notebooks to run ({run.profile}): {len(stale)} of {len(sources)}")
+        run_notebooks(stale, run, say)
 
 
-def write_pdf(contents: Contents, profile: str, say: Say) -> None:
+def write_pdf(contents: Contents, say: Say) -> None:
     """Write report/build/report.pdf, and beside it environment.txt, which lists every
     installed version.
 
     Raises LabreportError if TeX fails; both then stay as they were.
     """
-    latex, figures = make_document(contents, profile)
+    latex, figures = make_document(contents)
     say("Typesetting")
-    folder = tex_folder(profile)
+    run = contents.run
     try:
-        pdf = typeset(latex, figures, folder)
+        pdf = typeset(latex, figures, run)
     except UnknownCharacterError as error:
         fonts = choose_fonts(latex, error.character, contents)
-        pdf = typeset(latex, figures | {"fonts.tex": fonts.encode()}, folder)
-    report = paths.build() / "report.pdf"
+        pdf = typeset(latex, figures | {"fonts.tex": fonts.encode()}, run)
+    report = run.build / "report.pdf"
     content = pdf.read_bytes()
     paths.write_atomically(report, content)
     versions = "".join(f"{version}\n" for version in environment.installed_versions())
-    paths.write_atomically(paths.build() / "environment.txt", versions.encode())
+    paths.write_atomically(run.build / "environment.txt", versions.encode())
     say(f"Wrote {report} ({len(content) / 1e6:.1f} MB)")
     for complaint in find_overflows(pdf.parent):
         say(complaint)
 
 
-def _replace(edition: str, files: dict[str, str], say: Say) -> None:
+def _replace(folder: Path, files: dict[str, str], say: Say) -> None:
     """Write an edition's files, and delete those of chapters that no longer exist."""
-    folder = paths.build() / edition
     written = [
         paths.write_atomically(folder / name, content.encode())
         for name, content in files.items()

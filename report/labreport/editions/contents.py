@@ -20,11 +20,12 @@ from labreport.editions.sources import Source, read_citation_keys, tags
 from labreport.notebook.beside import read_beside
 from labreport.notebook.claims import Claim, claims_of
 from labreport.notebook.expressions import find_placeholders, replace_placeholders
-from labreport.notebook.messages import MIME, Evaluated, Run, Verdict
+from labreport.notebook.messages import MIME, Description, Evaluated, Verdict
 from labreport.notebook.numbering import Label, Numbering, read_heading
 from labreport.notebook.outline import HIDING
 from labreport.notebook.references import require_known, write_text
 from labreport.notebook.syntax import Tree, nodes, parse
+from labreport.runs import Run
 
 # What the last page says of a machine.
 MACHINE = ("cpu", "cores", "threads", "settings", "platform", "python", "packages")
@@ -53,8 +54,8 @@ class ExecutedChapter:
 
     prose: a tree for each of its `fragments`. A placeholder {{3}} there stands for
     numbers[3], and the comment of a claim that is refuted becomes a span of the class
-    "refuted". run: the message in which `Chapter` describes the run. num_claims: how
-    many claims were checked. refuted: those that do not hold; under the profile smoke
+    "refuted". description: what `Chapter` says of the run. num_claims: how many claims
+    were checked. refuted: those that do not hold; under the profile smoke
     there are none, since it has too few data for any claim.
     """
 
@@ -63,7 +64,7 @@ class ExecutedChapter:
     notebook: NotebookNode
     prose: list[Tree]
     numbers: list[Number]
-    run: Run
+    description: Description
     num_claims: int
     refuted: list[Claim]
     seconds: float
@@ -71,7 +72,7 @@ class ExecutedChapter:
 
 @dataclass
 class Contents:
-    """The contents of a report.
+    """The contents of a report, as a run has made them.
 
     labels: those to which prose may refer. headlines: by name, in the order of
     chapters; each has what `Chapter.headline` says, and its chapter, cell, section (the
@@ -80,6 +81,7 @@ class Contents:
     bibliography.
     """
 
+    run: Run
     labels: dict[str, Label] = field(default_factory=dict)
     chapters: list[ExecutedChapter] = field(default_factory=list)
     headlines: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -156,14 +158,14 @@ def fragments(notebook: NotebookNode) -> Iterator[Fragment]:
                     yield Fragment(position, row, column)
 
 
-def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
-    """Collect what the chapters contain.
+def collect(run: Run, notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
+    """Collect what the chapters contain, whose notebooks were executed in that run.
 
     Raises LabreportError for a placeholder without value, for a claim that is neither
     true nor false, for a label or a headline that is used twice, and for a headline
     that names a work that is not in the bibliography.
     """
-    contents = Contents(works=read_citation_keys())
+    contents = Contents(run, works=read_citation_keys())
     for source, notebook in notebooks:
         chapter = _read_chapter(source, notebook)
         numbering = _number_parts(chapter)
@@ -179,10 +181,10 @@ def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
     duration = f"{chapter.seconds:.0f} s"
     if chapter.seconds >= 90:
         duration = f"{chapter.seconds / 60:.0f} min"
-    run: dict[str, Any] = {**chapter.run}
-    machine = "; ".join(str(run[key]) for key in MACHINE)
+    described: dict[str, Any] = {**chapter.description}
+    machine = "; ".join(str(described[key]) for key in MACHINE)
     return {
-        **run,
+        **described,
         "machine": machine,
         "number": chapter.number,
         "duration": duration,
@@ -192,7 +194,8 @@ def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
 
 def day_of(contents: Contents) -> date:
     """Return the date of the last run, so that a second build changes nothing."""
-    return max(date.fromisoformat(chapter.run["date"]) for chapter in contents.chapters)
+    dates = [chapter.description["date"] for chapter in contents.chapters]
+    return date.fromisoformat(max(dates))
 
 
 @contextmanager
@@ -228,7 +231,7 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
         notebook=notebook,
         prose=prose,
         numbers=numbers,
-        run=runs[0],
+        description=runs[0],
         num_claims=num_claims,
         refuted=refuted,
         seconds=notebook.metadata.labreport["seconds"],
@@ -455,4 +458,5 @@ def _read_picture(name: str, attachments: dict[str, Any]) -> str:
 
 
 def _origin(chapter: ExecutedChapter) -> dict[str, Any]:
-    return {"profile": chapter.run["profile"], "commit": chapter.run["commit"]}
+    described = chapter.description
+    return {"profile": described["profile"], "commit": described["commit"]}

@@ -30,6 +30,7 @@ from labreport.notebook.outline import HIDING, question_words
 from labreport.notebook.references import citeproc
 from labreport.notebook.syntax import Node, Tree
 from labreport.notebook.tables import markdown_table
+from labreport.runs import Run
 
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
 METADATA = {
@@ -85,19 +86,20 @@ def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
     notebook, _, works = write_prose(
         chapter, contents, edition(chapter.name), LANGUAGE, options
     )
+    address = _find_notebook(chapter, contents.run)
     cells: list[NotebookNode] = []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cells += _markdown_parts(cell)
         else:
-            cells += _code_parts(cell, chapter)
+            cells += _code_parts(cell, chapter, address)
     compress_photographs(cells)
     if works:
         bibliography = f"## Bibliography\n\n{works}"
         cells.append(new_markdown_cell(bibliography, id="bibliography"))
-    own = f"[{chapter.name}.ipynb]({_find_notebook(chapter)})"
-    ran = f"the profile {chapter.run['profile']} on {chapter.run['date']}"
-    remark = f"*A reading copy of {own}, executed under {ran}: "
+    own = f"[{chapter.name}.ipynb]({address})"
+    remark = f"*A reading copy of {own}, executed under the profile "
+    remark += "{profile} on {date}: ".format(**chapter.description)
     remark += "its numbers and references are filled in.*"
     cells.insert(1, new_markdown_cell(remark, id="reading-copy"))
     notebook.cells = cells
@@ -105,10 +107,10 @@ def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
     return notebook
 
 
-def _find_notebook(chapter: ExecutedChapter) -> str:
+def _find_notebook(chapter: ExecutedChapter, run: Run) -> str:
     """Where a copy in the build's folder finds the chapter's notebook."""
     notebook = paths.notebooks() / f"{chapter.name}.ipynb"
-    return Path(os.path.relpath(notebook, paths.build() / "notebooks")).as_posix()
+    return Path(os.path.relpath(notebook, run.build / "notebooks")).as_posix()
 
 
 def _markdown_parts(cell: NotebookNode) -> Iterator[NotebookNode]:
@@ -123,17 +125,19 @@ def _markdown_parts(cell: NotebookNode) -> Iterator[NotebookNode]:
         yield cell
 
 
-def _code_parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNode]:
+def _code_parts(
+    cell: NotebookNode, chapter: ExecutedChapter, address: str
+) -> Iterator[NotebookNode]:
     """A cell of code as the copy has it, and behind it the captions and tables that it
     made.
 
     A repository's page unfolds hidden code, so of a hidden cell only what it shows is
-    there.
+    there, and a link to its code at the address of the chapter's notebook.
     """
     floats = [pair for pair in outputs(cell, *FLOATS) if "label" in pair[1]]
     is_hidden = not {"remove-cell", "remove-input"}.isdisjoint(tags(cell))
     if is_hidden:
-        link_to_code = f" [code]({_find_notebook(chapter)}#cell-id={cell.id})"
+        link_to_code = f" [code]({address}#cell-id={cell.id})"
         yield from _printed_part(cell)
     else:
         link_to_code = ""
@@ -148,8 +152,8 @@ def _code_parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[Notebo
 def _shown_part(cell: NotebookNode, chapter: ExecutedChapter) -> NotebookNode:
     """A cell with its code and its outputs; of parameters, with those of the run."""
     if "parameters" in tags(cell):
-        cell.source = _assign(cell.source, "profile", chapter.run["profile"])
-        cell.source = _assign(cell.source, "seed", chapter.run["seed"])
+        cell.source = _assign(cell.source, "profile", chapter.description["profile"])
+        cell.source = _assign(cell.source, "seed", chapter.description["seed"])
     shown = cell.outputs if HIDING.isdisjoint(tags(cell)) else []
     cell.outputs = _plain_outputs(shown)
     return cell

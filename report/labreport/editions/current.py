@@ -14,11 +14,8 @@ from urllib.parse import unquote
 
 from labreport import environment, paths
 from labreport.editions.sources import find_sources
-from labreport.editions.staleness import (
-    executed_path,
-    find_named,
-    hash_file,
-)
+from labreport.editions.staleness import find_named, hash_file
+from labreport.runs import Run
 
 # The files of each edition below the folder of the build, in the order of writing: the
 # PDF last, so that all else is there without TeX.
@@ -30,16 +27,16 @@ EDITIONS = {
 
 
 def find_outdated(
-    editions: Iterable[str], profile: str, say: Callable[[str], None]
+    editions: Iterable[str], run: Run, say: Callable[[str], None]
 ) -> list[str]:
     """Return the editions of which a source or a file changed, if no chapter is
     stale.
     """
-    inputs = digest_inputs(profile)
+    inputs = digest_inputs(run)
     outdated = []
     for edition in editions:
-        saved = _digest_file(edition)
-        digest = _digest_edition(edition, inputs)
+        saved = _digest_file(edition, run)
+        digest = _digest_edition(edition, run, inputs)
         if saved.is_file() and saved.read_text() == digest:
             say(f"{edition}: up to date")
         else:
@@ -47,17 +44,17 @@ def find_outdated(
     return outdated
 
 
-def save_digest(edition: str, inputs: str) -> None:
+def save_digest(edition: str, run: Run, inputs: str) -> None:
     """Save that an edition was just written from these inputs (see `digest_inputs`)."""
-    digest = _digest_edition(edition, inputs)
-    paths.write_atomically(_digest_file(edition), digest.encode())
+    digest = _digest_edition(edition, run, inputs)
+    paths.write_atomically(_digest_file(edition, run), digest.encode())
 
 
-def _digest_file(edition: str) -> Path:
-    return paths.build() / f"{edition}.sha256"
+def _digest_file(edition: str, run: Run) -> Path:
+    return run.build / f"{edition}.sha256"
 
 
-def digest_inputs(profile: str) -> str:
+def digest_inputs(run: Run) -> str:
     """Compute a SHA-256 of what all editions are written from, if no chapter is stale.
 
     These are the notebooks, their executed copies and the pictures that the prose
@@ -72,7 +69,7 @@ def digest_inputs(profile: str) -> str:
     files.append(paths.results() / "variants.json")
     for source in find_sources():
         files.append(source.path)
-        files.append(executed_path(source, profile))
+        files.append(run.executed(source.name))
         for cell in source.read().cells:
             if cell.cell_type == "markdown":
                 # Targets of links and pictures, of Markdown and of HTML.
@@ -82,12 +79,12 @@ def digest_inputs(profile: str) -> str:
     return _digest(files, json.dumps([names, environment.installed_versions()]))
 
 
-def _digest_edition(edition: str, inputs: str) -> str:
+def _digest_edition(edition: str, run: Run, inputs: str) -> str:
     written: list[Path] = []
     for pattern in EDITIONS[edition]:
-        written += paths.build().glob(pattern)
+        written += run.build.glob(pattern)
     if edition == "pdf":
-        written += paths.figures().glob("*.pdf")
+        written += run.figures.glob("*.pdf")
     return _digest(written, inputs)
 
 

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -26,7 +27,8 @@ from tqdm import tqdm
 
 from labreport import environment, expected, first_line, paths
 from labreport.editions.sources import Source, code_cells, read_notebook, tags
-from labreport.editions.staleness import executed_path, fingerprint
+from labreport.editions.staleness import fingerprint
+from labreport.runs import Run
 
 Say = Callable[[str], None]
 OUTPUT_WAIT = 60  # seconds that an output of a cell may take after its end
@@ -59,7 +61,7 @@ class OwnKernelManager(AsyncKernelManager):
         )
 
 
-def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
+def run_notebooks(sources: Sequence[Source], run: Run, say: Say) -> None:
     """Execute these notebooks, stale or not, as many at a time as there are cores.
 
     The one that took longest last time comes first; without a last time, the largest
@@ -69,22 +71,22 @@ def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
     environment.limit_threads()
 
     def cost(source: Source) -> tuple[float, int]:
-        return last_duration(source, profile), source.path.stat().st_size
+        return last_duration(source, run), source.path.stat().st_size
 
     num_workers = max(1, min(environment.num_processes(), len(sources)))
     with ThreadPoolExecutor(num_workers) as pool:
-        runs = {}
+        begun = {}
         for row, source in enumerate(sorted(sources, key=cost, reverse=True)):
-            runs[pool.submit(execute, source, profile, row)] = source
+            begun[pool.submit(execute, source, run, row)] = source.name
         try:
-            for run in as_completed(runs):
-                say(f"{runs[run].name}: ran in {run.result():.0f} s ({profile})")
+            for done in as_completed(begun):
+                say(f"{begun[done]}: ran in {done.result():.0f} s ({run.profile})")
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def execute(source: Source, profile: str, row: int = 0) -> float:
+def execute(source: Source, run: Run, row: int = 0) -> float:
     """Run a notebook from top to bottom and return the seconds that it took.
 
     Its executed copy is replaced only if all of it ran. The metadata "labreport" of the
@@ -94,12 +96,12 @@ def execute(source: Source, profile: str, row: int = 0) -> float:
     Raises LabreportError, which names the cell that failed. What ran is then saved
     beside the executed copy, as `<name>.failed.ipynb`.
     """
-    executed_file = executed_path(source, profile)
+    executed_file = run.executed(source.name)
     failed_file = executed_file.with_suffix(".failed.ipynb")
     notebook = source.read()
-    inputs = fingerprint(notebook, profile)
+    inputs = fingerprint(notebook, run)
     executed = copy.deepcopy(notebook)
-    _set_parameters(executed, profile=profile, seed=paths.seed())
+    _set_parameters(executed, **asdict(run))
     begun = time.monotonic()
     # In a loop of its own, and on Windows not the kind that cannot wait for sockets.
     with closing(asyncio.SelectorEventLoop()) as loop:
@@ -114,7 +116,7 @@ def execute(source: Source, profile: str, row: int = 0) -> float:
     seconds = time.monotonic() - begun
     # Files that the run itself wrote or fetched count as they are now, all others as
     # they were before it.
-    after = fingerprint(notebook, profile)
+    after = fingerprint(notebook, run)
     inputs["settings"] = after["settings"]
     inputs["files"] = after["files"] | inputs["files"]
     executed.metadata["labreport"] = {"inputs": inputs, "seconds": seconds}
@@ -175,9 +177,9 @@ def _write(path: Path, notebook: NotebookNode) -> None:
     paths.write_atomically(path, nbformat.writes(notebook).encode())
 
 
-def last_duration(source: Source, profile: str) -> float:
+def last_duration(source: Source, run: Run) -> float:
     """Return the seconds that the last run of a notebook took; 0 if there was none."""
-    path = executed_path(source, profile)
+    path = run.executed(source.name)
     return read_seconds(read_notebook(path)) if path.exists() else 0.0
 
 
@@ -186,10 +188,10 @@ def read_seconds(executed: NotebookNode) -> float:
     return executed.metadata.get("labreport", {}).get("seconds", 0.0)
 
 
-def read_executed(source: Source, profile: str) -> NotebookNode:
+def read_executed(source: Source, run: Run) -> NotebookNode:
     """Read a notebook's present prose with the outputs of its last execution."""
     notebook = source.read()
-    executed = read_notebook(executed_path(source, profile))
+    executed = read_notebook(run.executed(source.name))
     pairs = zip(code_cells(notebook), code_cells(executed), strict=True)
     for cell, executed_cell in pairs:
         cell.outputs = executed_cell.outputs

@@ -35,27 +35,21 @@ from labreport.notebook.syntax import Node, Tree, parse, write
 
 @dataclass(frozen=True)
 class Page:
-    """A chapter whose Markdown is written as HTML and whose parts are numbered."""
+    """A chapter whose Markdown is written as HTML and whose parts are numbered.
+
+    copy: the address of its committed reading copy; "" if there is none.
+    """
 
     chapter: ExecutedChapter
     notebook: NotebookNode
     headings: list[Heading]
     bibliography: str
+    copy: str
 
     @property
     def file(self) -> str:
         """Return the page's file name, such as 1-transfer-learning.html."""
         return page_file(self.chapter.name)
-
-    @property
-    def copy(self) -> str:
-        """Return the address of the chapter's committed reading copy; "" if there is
-        none.
-        """
-        copy = paths.report() / "notebooks" / f"{self.chapter.name}.ipynb"
-        if not copy.is_file():
-            return ""
-        return Path(os.path.relpath(copy, paths.build() / "html")).as_posix()
 
     @property
     def picture(self) -> tuple[NotebookNode, Any] | None:
@@ -117,7 +111,7 @@ def _fold_code(cell: NotebookNode) -> None:
         cell.metadata.tags = ["remove-input", "remove-output"]
 
 
-def make_pages(contents: Contents, profile: str) -> dict[str, str]:
+def make_pages(contents: Contents) -> dict[str, str]:
     """Write index.html and a page for each chapter, by file name.
 
     Raises LabreportError for an unknown number, reference or citation.
@@ -141,7 +135,7 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
     index = exporter.environment.get_template("index.html.j2").render(
         shared,
         chapters=[colophon(chapter) for chapter in contents.chapters],
-        profile=profile,
+        profile=contents.run.profile,
         day=day_of(contents),
         headlines=list(contents.headlines.values()),
         refuted=contents.refuted,
@@ -185,7 +179,11 @@ def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
     )
     for cell in notebook.cells:
         _fold_code(cell)
-    return Page(chapter, notebook, headings, works)
+    copy = paths.report() / "notebooks" / f"{chapter.name}.ipynb"
+    address = ""
+    if copy.is_file():
+        address = Path(os.path.relpath(copy, contents.run.build / "html")).as_posix()
+    return Page(chapter, notebook, headings, works, address)
 
 
 def image_attributes(encoded: str, size: tuple[int, int] | None = None) -> str:

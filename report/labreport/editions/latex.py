@@ -20,12 +20,10 @@ from pygments.lexers import PythonLexer, TextLexer
 from pygments.style import Style
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
 
-from labreport import paths
 from labreport.editions import TEMPLATES
 from labreport.editions.contents import Contents, colophon, day_of, messages
 from labreport.editions.prose import REFUTED, Edition, raw, select_shown, write_prose
 from labreport.editions.sources import read_title_page
-from labreport.editions.typeset import tex_folder
 from labreport.notebook.messages import MIME
 from labreport.notebook.syntax import Node
 
@@ -129,7 +127,7 @@ FILTERS = {
 }
 
 
-def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, bytes]]:
+def make_document(contents: Contents) -> tuple[str, dict[str, bytes]]:
     """Write the report's LaTeX, with all chapters in its template.
 
     Returns it, and the figures that it includes by file name. Raises LabreportError for
@@ -154,17 +152,18 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
         trim_blocks=True,
         keep_trailing_newline=True,
     )
+    run = contents.run
     latex = environment.get_template("report.tex.j2").render(
         report=read_title_page(),
         bodies=bodies,
         headlines=list(contents.headlines.values()),
         cited=any(r"\cite" in body for body in bodies),
         chapters=[colophon(chapter) for chapter in contents.chapters],
-        figures=Path(os.path.relpath(paths.figures(), tex_folder(profile))).as_posix(),
+        figures=Path(os.path.relpath(run.figures, run.tex)).as_posix(),
         claims=sum(chapter.num_claims for chapter in contents.chapters),
         refuted=contents.refuted,
         highlighting=LISTING.get_style_defs(),
-        profile=profile,
+        profile=run.profile,
         day="{0.day} {0:%B %Y}".format(day_of(contents)),
     )
 

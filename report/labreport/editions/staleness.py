@@ -19,31 +19,27 @@ from labreport.notebook.claims import find_claims
 from labreport.notebook.code import walk_code
 from labreport.notebook.expressions import find_placeholders
 from labreport.profiles import get_profile
+from labreport.runs import Run
 
 
-def executed_path(source: Source, profile: str) -> Path:
-    """Return the file of the executed copy of a notebook."""
-    return paths.build() / profile / f"{source.name}.ipynb"
-
-
-def find_stale(sources: Iterable[Source], profile: str) -> list[Source]:
+def find_stale(sources: Iterable[Source], run: Run) -> list[Source]:
     """Return those of the notebooks that have to run again."""
-    return [source for source in sources if is_stale(source, profile)]
+    return [source for source in sources if is_stale(source, run)]
 
 
-def is_stale(source: Source, profile: str) -> bool:
+def is_stale(source: Source, run: Run) -> bool:
     """Return whether a notebook's executed copy is missing, or was made from other
     inputs.
     """
     notebook = source.read()
-    path = executed_path(source, profile)
+    path = run.executed(source.name)
     if not path.exists():
         return True
     inputs = read_notebook(path).metadata.get("labreport", {}).get("inputs")
-    return inputs != fingerprint(notebook, profile)
+    return inputs != fingerprint(notebook, run)
 
 
-def fingerprint(notebook: NotebookNode, profile: str) -> dict[str, Any]:
+def fingerprint(notebook: NotebookNode, run: Run) -> dict[str, Any]:
     """Describe what a notebook's outputs depend on, which its prose does not change.
 
     "settings": see `read_settings`. "code": a SHA-256 of the code cells, of the
@@ -66,7 +62,7 @@ def fingerprint(notebook: NotebookNode, profile: str) -> dict[str, Any]:
         for path in find_named(_strings_of(source)):
             files[path.relative_to(paths.project()).as_posix()] = hash_file(path)
     return {
-        "settings": read_settings(profile),
+        "settings": read_settings(run),
         "code": hashlib.sha256(content).hexdigest(),
         "files": files,
     }
@@ -105,13 +101,13 @@ def _evaluated(cell: NotebookNode) -> list[str]:
     return [*find_placeholders(cell.source), *find_claims(cell.source)]
 
 
-def read_settings(profile: str) -> dict[str, Any]:
+def read_settings(run: Run) -> dict[str, Any]:
     """Return what changes the numbers of a run besides its code: profile, seed,
     threads, and the settings of libraries.
     """
     settings = {
-        "profile": vars(get_profile(profile)),
-        "seed": paths.seed(),
+        "profile": vars(get_profile(run.profile)),
+        "seed": run.seed,
         "threads": environment.num_threads(),
         **environment.library_settings(),
     }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from labreport import LabreportError, expected, first_line, paths
+from labreport.runs import Run
 
 _UNKNOWN = re.compile(r"Unicode character.*\(U\+(\w+)\)")
 
@@ -19,23 +20,20 @@ class UnknownCharacterError(LabreportError):
         self.character = character
 
 
-def tex_folder(profile: str) -> Path:
-    """Return the folder in which TeX runs for that profile."""
-    return paths.build() / profile / "tex"
-
-
-def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
-    """Typeset the PDF by latexmk in `folder`, which keeps what the next build can use.
+def typeset(latex: str, figures: Mapping[str, bytes], run: Run) -> Path:
+    """Typeset the PDF of a run by latexmk, in a folder that keeps what the next build
+    can use.
 
     If `figures` contains fonts.tex, LuaLaTeX does it. Raises LabreportError, which
     quotes TeX's first error, or UnknownCharacterError; the log stays in the folder.
     """
-    _lay_out(latex, figures, folder)
+    folder = run.tex
+    _lay_out(latex, figures, run)
     engine = "-lualatex" if "fonts.tex" in figures else "-pdf"
     command = ["latexmk", "-norc", engine, "-interaction=nonstopmode", "-halt-on-error"]
     command += ["-file-line-error", "report.tex"]
     try:
-        run = subprocess.run(
+        process = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, errors="replace"
         )
     except FileNotFoundError as error:
@@ -47,7 +45,7 @@ def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
                 "texlive-latex-extra texlive-fonts-recommended)"
             ),
         ) from error
-    if run.returncode:
+    if process.returncode:
         for leftover in folder.glob("report.*"):
             if leftover.suffix not in (".tex", ".log", ".blg"):
                 leftover.unlink()
@@ -55,21 +53,21 @@ def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
     return folder / "report.pdf"
 
 
-def _lay_out(latex: str, figures: Mapping[str, bytes], folder: Path) -> None:
+def _lay_out(latex: str, figures: Mapping[str, bytes], run: Run) -> None:
     """Write the files that TeX reads.
 
-    Figures lie in `paths.figures`. Another profile's run may have drawn them since, so
-    this report's are written again. latexmk compares contents itself.
+    Another profile's run may have drawn the figures since, so this one's are written
+    again. latexmk compares contents itself.
     """
-    frames = folder / "frames"
+    frames = run.tex / "frames"
     shutil.rmtree(frames, ignore_errors=True)
     frames.mkdir(parents=True)
     for name, content in figures.items():
-        target = paths.figures() if name.endswith(".pdf") else frames
+        target = run.figures if name.endswith(".pdf") else frames
         paths.write_atomically(target / name, content)
-    (folder / "report.tex").write_text(latex, encoding="utf-8")
+    (run.tex / "report.tex").write_text(latex, encoding="utf-8")
     if (paths.report() / "references.bib").exists():
-        shutil.copyfile(paths.report() / "references.bib", folder / "references.bib")
+        shutil.copyfile(paths.report() / "references.bib", run.tex / "references.bib")
 
 
 def find_overflows(folder: Path) -> list[str]:

@@ -43,6 +43,7 @@ from labreport.notebook.references import References, write_text
 from labreport.notebook.stills import plot_row
 from labreport.notebook.tables import is_numeric, markdown_table
 from labreport.profiles import get_profile
+from labreport.runs import Run
 
 if TYPE_CHECKING:
     from labreport import results
@@ -63,6 +64,7 @@ class Chapter:
         self.number = paths.chapter_number(name)
         self.profile = get_profile(profile)
         self.seed = seed
+        self._run = Run(profile, seed)
         self.seeds = tuple(seed + later for later in self.profile.seeds)
         environment.limit_threads()
         session = Path(os.environ.get("JPY_SESSION_NAME", ""))
@@ -70,13 +72,13 @@ class Chapter:
         if session.suffix == ".ipynb" and session.is_file():
             path = session
         self._references = References(path, self.number)
-        run = {"name": name, "profile": profile, "seed": seed}
-        run |= {"seeds": list(self.seeds), **environment.describe()}
+        description = {"name": name, "profile": profile, "seed": seed}
+        description |= {"seeds": list(self.seeds), **environment.describe()}
         words = f"{paths.chapter_words(self.number)}, profile {profile}, seed {seed}"
         ready = f"{words}: the prose shows each number once its cell has run."
         script = make_script(self._references, ready)
         html = f'<div><span class="labreport-words">{words}</span>\n{script}</div>'
-        _show("chapter", run, words, {"text/html": html})
+        _show("chapter", description, words, {"text/html": html})
         shell = get_ipython()
         if shell:
             LiveProse(self._references, shell, partial(_show, "values"))
@@ -151,7 +153,7 @@ class Chapter:
         """
         pdf = _render(figure, "pdf", metadata={"CreationDate": None})
         png = _render(figure, "png", dpi=150)
-        paths.write_atomically(paths.figures() / f"{self.number}-{name}.pdf", pdf)
+        paths.write_atomically(self._run.figures / f"{self.number}-{name}.pdf", pdf)
         # Only one made through pyplot has to be forgotten by it.
         pyplot = sys.modules.get("matplotlib.pyplot")
         if pyplot:

@@ -1,9 +1,9 @@
 """The messages of a kernel to a build: what a cell's outputs have of the type MIME,
 beside the text, Markdown, HTML or PNG that Jupyter shows.
 
-Each message has its "kind": "chapter" (a `Run`), "values" (`Values`), "figure" or
-"animation" (`Picture`), "table" (`Table`), "caption" (its name alone: what is shown is
-for Jupyter) or "headline" (`Headline`).
+Each message has its "kind": "chapter" (a `Description`), "values" (`Values`), "figure"
+or "animation" (`Picture`), "table" (`Table`), "caption" (its name alone: what is shown
+is for Jupyter) or "headline" (`Headline`).
 """
 
 from typing import Any, TypedDict
@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 MIME = "application/vnd.labreport+json"
 
 
-class Run(TypedDict):
+class Description(TypedDict):
     """What `Chapter` says of the run: its parameters, and `environment.describe`."""
 
     name: str
