@@ -1,9 +1,6 @@
-"""The folders of a report, which only this module knows."""
+"""The folders of a report, and how files are written."""
 
-import functools
-import json
 import os
-import re
 import sys
 import threading
 from collections.abc import Mapping
@@ -65,62 +62,6 @@ def read_toml(path: Path) -> dict[str, Any]:
 def notebooks() -> Path:
     """Return the folder of the notebooks, one for each chapter."""
     return project() / "notebooks"
-
-
-def chapters() -> dict[str, str]:
-    """Map the stems of the notebooks to their numbers, in the order of the numbers:
-    chapters "1", "2", then appendices "A", "B".
-
-    A chapter's number is the one that its name begins with, if the names of all
-    chapters begin with one. Otherwise it is the position in the order of names. A
-    notebook is an appendix if its first cell has the tag "appendix".
-    """
-    names = []
-    appendices = []
-    for path in sorted(notebooks().glob("[!.]*.ipynb")):
-        if _is_appendix(path, path.stat().st_mtime_ns):
-            appendices.append(path.stem)
-        else:
-            names.append(path.stem)
-    positions: dict[str, int] = {}
-    for name in names:
-        digits = re.match("[0-9]+", name)
-        if digits:
-            positions[name] = int(digits[0])
-    if len(positions) < len(names):
-        positions = {name: index for index, name in enumerate(names, start=1)}
-    numbers = {}
-    for name in sorted(positions, key=positions.__getitem__):
-        numbers[name] = str(positions[name])
-    for index, name in enumerate(appendices):
-        numbers[name] = chr(ord("A") + index)
-    return numbers
-
-
-@functools.lru_cache
-def _is_appendix(path: Path, _changed: int) -> bool:
-    try:
-        first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]
-        return "appendix" in first["metadata"]["tags"]
-    except (ValueError, LookupError, TypeError):
-        return False  # it has no tags, or is no notebook, which a build says
-
-
-def chapter_number(name: str) -> str:
-    """Return the number of the notebook with that stem.
-
-    For a notebook that does not belong to the report it is the number that its name
-    begins with, or 1.
-    """
-    digits = re.match("[0-9]+", name)
-    leading = str(int(digits[0])) if digits else "1"
-    return chapters().get(name, leading)
-
-
-def chapter_words(number: str) -> str:
-    """Return the words for the notebook of that number: "Chapter 2" or "Appendix A"."""
-    kind = "Appendix" if number.isalpha() else "Chapter"
-    return f"{kind} {number}"
 
 
 def report() -> Path:

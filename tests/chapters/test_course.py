@@ -15,9 +15,10 @@ from conftest import CHECKOUT, code, text
 from nbclient import NotebookClient
 
 from labreport import LabreportError, cli, paths
+from labreport.chapters import code_cells, tags
 from labreport.course import course
 from labreport.editions.execute import OwnKernelManager
-from labreport.editions.sources import code_cells, find_sources, select_sources, tags
+from labreport.editions.sources import find_sources, select_sources
 from labreport.notebook.code import used_names
 
 NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("[1-4]_*.ipynb"))

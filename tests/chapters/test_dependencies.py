@@ -9,9 +9,10 @@ from conftest import CHECKOUT, SMOKE, code
 
 from dlapps.core import assets
 from labreport import imports
+from labreport.chapters import read_notebook
 from labreport.cli import main
 from labreport.editions import staleness
-from labreport.editions.sources import find_sources, read_notebook
+from labreport.editions.sources import find_sources
 
 COPIED = {"dlapps": CHECKOUT, "labreport": CHECKOUT / "report"}
 

@@ -17,7 +17,7 @@ import nbformat
 import pytest
 from conftest import CHECKOUT, Project, code, skip_unless_fetched, text
 
-from labreport import paths
+from labreport.chapters import find_chapters
 from labreport.notebook.outline import read_outline
 
 pytestmark = pytest.mark.lab
@@ -213,7 +213,7 @@ def test_a_chapter_that_ran_shows_no_placeholder(open_notebook, home, name):
     assert (
         page.locator(".labreport-error, .labreport-pending").all_text_contents() == []
     )
-    outline = read_outline(home / "notebooks" / f"{name}.ipynb", paths.chapters()[name])
+    outline = read_outline(home / "notebooks" / f"{name}.ipynb", find_chapters()[name])
     words = [part.words for part in outline.labels.values()]
     assert [
         word for word in words if word[:3] in ("Fig", "Tab") and f"{word}:" not in read

@@ -10,9 +10,9 @@ import pytest
 from conftest import code, text
 from pypdf import PdfReader
 
+from labreport.chapters import find_chapters
 from labreport.cli import main
 from labreport.notebook.references import References
-from labreport.paths import chapters
 
 REFERENCES = (
     "@fig-A-line, @tab-A-scores, @sec-A-how, @sec-A-deeper, @eq-A-x, @sec-A-top"
@@ -113,7 +113,7 @@ def test_appendices_are_lettered_behind_the_chapters_in_every_edition(project, c
 def test_prose_in_a_notebook_knows_the_letters(project):
     write_appendix(project, "5_evidence")
     path = project.write("6_more")
-    assert chapters() == {"6_more": "6", "5_evidence": "A"}
+    assert find_chapters() == {"6_more": "6", "5_evidence": "A"}
     write_appendix(project, "6_more")
     story = References(project.write("5_story"), "5")
     answers = story.answer(REFERENCES.split(", ")).values()

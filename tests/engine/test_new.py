@@ -11,6 +11,7 @@ from conftest import CHECKOUT, SMOKE, code, text
 from pypdf import PdfReader
 
 from labreport import LabreportError, paths, results
+from labreport.chapters import chapter_number
 from labreport.cli import main
 from labreport.editions.contents import collect
 from labreport.editions.execute import read_executed, run_notebooks
@@ -162,8 +163,8 @@ def test_outside_a_report_the_current_folder_is_all_there_is(tmp_path, monkeypat
     monkeypatch.delenv("LABREPORT_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
     assert paths.project() == tmp_path
-    assert paths.chapter_number("3_alone") == "3"
-    assert paths.chapter_number("alone") == "1"
+    assert chapter_number("3_alone") == "3"
+    assert chapter_number("alone") == "1"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +192,7 @@ def test_any_name_is_a_chapter(project, names, numbered):
     (project.home / "notebooks" / ".~lock.ipynb").write_text("{")
     assert [(source.name, source.number) for source in find_sources()] == numbered
     for name, number in numbered:
-        assert paths.chapter_number(name) == number
+        assert chapter_number(name) == number
 
 
 @pytest.mark.parametrize("names", [["1_one", "1_two"], ["a b", "a_b"], ["index"]])

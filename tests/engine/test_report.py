@@ -19,12 +19,13 @@ from pypdf import PdfReader
 from test_html import FIRST, SECOND
 
 from labreport import LabreportError, environment, paths
+from labreport.chapters import read_notebook
 from labreport.cli import main
 from labreport.editions import execute, staleness, typeset
 from labreport.editions.build import build as build_editions
 from labreport.editions.contents import Contents, Number, fragments
 from labreport.editions.prose import Edition, ProseFilter
-from labreport.editions.sources import find_sources, read_notebook
+from labreport.editions.sources import find_sources
 from labreport.notebook.expressions import (
     evaluate,
     find_placeholders,

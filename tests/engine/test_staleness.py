@@ -15,10 +15,11 @@ import pytest
 from conftest import QUICK, SMOKE, code, text
 
 from labreport import LabreportError, environment, imports, paths
+from labreport.chapters import read_notebook
 from labreport.cli import main
 from labreport.editions import current, execute, staleness
 from labreport.editions.execute import run_notebooks
-from labreport.editions.sources import find_sources, read_notebook
+from labreport.editions.sources import find_sources
 from labreport.imports import read_module
 
 

@@ -13,7 +13,8 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from labreport import LabreportError, expected, paths
-from labreport.editions.sources import Source, code_cells, find_sources, tags
+from labreport.chapters import code_cells, tags
+from labreport.editions.sources import Source, find_sources
 from labreport.editions.staleness import find_named_results, read_modules_beside
 from labreport.imports import find_imported
 from labreport.notebook.code import used_names

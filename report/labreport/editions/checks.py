@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from nbformat import NotebookNode
 
 from labreport import LabreportError, first_line
+from labreport.chapters import code_cells, tags
 from labreport.editions import sources
-from labreport.editions.sources import Source, tags
+from labreport.editions.sources import Source
 from labreport.notebook.code import method_name, shown_floats, walk_code
 from labreport.notebook.expressions import (
     find_placeholders,
@@ -58,7 +59,7 @@ class CheckedNotebook:
         code contains literally.
         """
         tokens = list(self.outline.tokens)
-        for cell in sources.code_cells(self.notebook):
+        for cell in code_cells(self.notebook):
             tokens += find_tokens(_say(cell))
         return {key for token in tokens for key in KEYS.findall(token)}
 
@@ -87,7 +88,7 @@ def find_complaints() -> list[str]:
 
 
 def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
-    settings = find_settings(cell.source for cell in sources.code_cells(notebook))
+    settings = find_settings(cell.source for cell in code_cells(notebook))
     trees = parse([_say(cell) for cell in notebook.cells])
     above_all_code = True
     for index, cell in enumerate(notebook.cells):

@@ -16,7 +16,8 @@ from nbformat import NotebookNode
 from PIL import Image
 
 from labreport import LabreportError, expected, first_line, paths
-from labreport.editions.sources import Source, read_citation_keys, tags
+from labreport.chapters import chapter_words, tags
+from labreport.editions.sources import Source, read_citation_keys
 from labreport.notebook.beside import read_beside
 from labreport.notebook.claims import Claim, claims_of
 from labreport.notebook.expressions import find_placeholders, replace_placeholders
@@ -359,7 +360,7 @@ def _mark_refuted(chapter: ExecutedChapter) -> list[str]:
     """
     lines: list[str] = []
     refuted = {id(claim.comment): claim for claim in chapter.refuted}
-    title = paths.chapter_words(chapter.number)
+    title = chapter_words(chapter.number)
     where = title
     for node in list(nodes(chapter.prose)):
         if node["t"] == "Header":

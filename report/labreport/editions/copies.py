@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from labreport import paths
+from labreport.chapters import tags
 from labreport.editions.contents import (
     FLOATS,
     Contents,
@@ -24,7 +25,6 @@ from labreport.editions.contents import (
 )
 from labreport.editions.pictures import PHOTOGRAPHIC, compress
 from labreport.editions.prose import REFUTED, Edition, is_shown, link, raw, write_prose
-from labreport.editions.sources import tags
 from labreport.notebook.messages import MIME
 from labreport.notebook.outline import HIDING, question_words
 from labreport.notebook.references import citeproc
@@ -117,7 +117,7 @@ def _markdown_parts(cell: NotebookNode) -> Iterator[NotebookNode]:
     """A cell of Markdown as the copy has it, a question as a quotation."""
     cell.pop("attachments", None)  # embedded
     if "question" in tags(cell):
-        quotation = f"> **{question_words(cell.metadata)}**\n>"
+        quotation = f"> **{question_words(cell)}**\n>"
         for line in cell.source.splitlines():
             quotation += f"\n> {line}".rstrip()
         cell.source = quotation

@@ -26,7 +26,8 @@ from nbformat import NotebookNode
 from tqdm import tqdm
 
 from labreport import environment, expected, first_line, paths
-from labreport.editions.sources import Source, code_cells, read_notebook, tags
+from labreport.chapters import code_cells, read_notebook, tags
+from labreport.editions.sources import Source
 from labreport.editions.staleness import fingerprint
 from labreport.runs import Run
 

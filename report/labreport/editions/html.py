@@ -15,6 +15,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from labreport import paths
+from labreport.chapters import chapter_words, tags
 from labreport.editions import TEMPLATES, prose
 from labreport.editions.contents import (
     Contents,
@@ -25,7 +26,7 @@ from labreport.editions.contents import (
     outputs,
 )
 from labreport.editions.pictures import PHOTOGRAPHIC, compress
-from labreport.editions.sources import page_file, read_title_page, tags
+from labreport.editions.sources import page_file, read_title_page
 from labreport.notebook.messages import MIME
 from labreport.notebook.numbering import Heading, Label
 from labreport.notebook.players import SCRIPT, hash_script
@@ -93,7 +94,7 @@ def edition(chapter: str) -> prose.Edition:
 def _heading(number: str) -> Tree:
     if not number:
         return []
-    words = number if "." in number else paths.chapter_words(number)
+    words = number if "." in number else chapter_words(number)
     return [_number(words), {"t": "Space"}]
 
 

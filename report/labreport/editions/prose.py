@@ -11,6 +11,7 @@ from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
 
 from labreport import LabreportError, expected
+from labreport.chapters import code_cells
 from labreport.editions.contents import (
     FLOATS,
     Contents,
@@ -19,7 +20,6 @@ from labreport.editions.contents import (
     fragments,
     locate_errors,
 )
-from labreport.editions.sources import code_cells
 from labreport.notebook.messages import MIME
 from labreport.notebook.numbering import Heading, Label, read_heading
 from labreport.notebook.references import (

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from nbformat import NotebookNode
 
 from labreport import expected, first_line, paths
+from labreport.chapters import find_chapters, read_notebook
 from labreport.editions import TEMPLATES
 from labreport.notebook.references import read_keys
 
@@ -107,7 +107,7 @@ def find_sources() -> list[Source]:
     folder = paths.notebooks()
     sources = [
         Source(folder / f"{name}.ipynb", number)
-        for name, number in paths.chapters().items()
+        for name, number in find_chapters().items()
     ]
     if not sources:
         raise expected(
@@ -154,52 +154,10 @@ def select_sources(chapters: Iterable[str]) -> list[Source]:
     return selected or sources
 
 
-def _name_cells(notebook: NotebookNode) -> None:
-    """Give cells their positions for ids, as formats before 4.5 have none."""
-    if notebook.nbformat_minor >= 5:
-        return
-    notebook.nbformat_minor = 5
-    for position, cell in enumerate(notebook.cells, start=1):
-        cell["id"] = f"cell-{position}"
-
-
-def read_notebook(path: Path) -> NotebookNode:
-    """Read the notebook in that file. Raises LabreportError if it is not valid."""
-    try:
-        # nbformat.reads would only log what is invalid.
-        notebook = nbformat.reader.reads(path.read_text(encoding="utf-8"))
-        if notebook.nbformat != 4:
-            raise ValueError(f"nbformat {notebook.nbformat} instead of 4")
-        _name_cells(notebook)
-        nbformat.validate(notebook)
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-        KeyError,
-        nbformat.ValidationError,
-    ) as error:
-        got = first_line(str(error))
-        raise expected(
-            f"a notebook in {path}", got, "restore it, or move it away"
-        ) from error
-    return notebook
-
-
 def read_citation_keys() -> set[str]:
     """Return the keys in report/references.bib; none without the file."""
     bibliography = paths.report() / "references.bib"
     return read_keys(bibliography) if bibliography.exists() else set()
-
-
-def tags(cell: NotebookNode) -> list[str]:
-    """Return the tags in a cell's metadata."""
-    return cell.metadata.get("tags", [])
-
-
-def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    """Return the cells of code."""
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def write_report(folder: Path, title: str, authors: list[str]) -> list[Path]:

@@ -12,7 +12,8 @@ from typing import Any
 from nbformat import NotebookNode
 
 from labreport import environment, paths
-from labreport.editions.sources import Source, code_cells, read_notebook, tags
+from labreport.chapters import code_cells, read_notebook, tags
+from labreport.editions.sources import Source
 from labreport.imports import Imported, digest_code, find_imported, read_module
 from labreport.magics import as_python
 from labreport.notebook.claims import find_claims

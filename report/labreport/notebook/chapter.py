@@ -34,6 +34,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from labreport import environment, expected, paths
+from labreport.chapters import chapter_number, chapter_words
 from labreport.notebook import players
 from labreport.notebook.expressions import as_scalar, write_value
 from labreport.notebook.live import LiveProse, make_script
@@ -61,7 +62,7 @@ class Chapter:
 
     def __init__(self, name: str, profile: str = "quick", seed: int = 0) -> None:
         self.name = name
-        self.number = paths.chapter_number(name)
+        self.number = chapter_number(name)
         self.profile = get_profile(profile)
         self.seed = seed
         self._run = Run(profile, seed)
@@ -74,7 +75,7 @@ class Chapter:
         self._references = References(path, self.number)
         description = {"name": name, "profile": profile, "seed": seed}
         description |= {"seeds": list(self.seeds), **environment.describe()}
-        words = f"{paths.chapter_words(self.number)}, profile {profile}, seed {seed}"
+        words = f"{chapter_words(self.number)}, profile {profile}, seed {seed}"
         ready = f"{words}: the prose shows each number once its cell has run."
         script = make_script(self._references, ready)
         html = f'<div><span class="labreport-words">{words}</span>\n{script}</div>'

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from labreport import expected
+from labreport.chapters import chapter_words
 from labreport.notebook.expressions import find_placeholders
 from labreport.notebook.syntax import Node, Tree, nodes, words
-from labreport.paths import chapter_words
 
 WORDS = {"fig": "Figure", "tab": "Table", "sec": "Section", "eq": "Equation"}
 NAME = "[a-z][a-z0-9]*(?:-[a-z0-9]+)*"  # of a label

@@ -2,14 +2,15 @@
 say.
 """
 
-import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from nbformat import NotebookNode
 
 from labreport import LabreportError, expected, first_line
+from labreport.chapters import read_notebook, tags
 from labreport.notebook.claims import Claim, claims_of, require_claims
 from labreport.notebook.code import shown_floats, used_names
 from labreport.notebook.expressions import (
@@ -98,15 +99,13 @@ class Outline:
         """Return what each label stands for."""
         return self.numbering.labels
 
-    def add_markdown(
-        self, position: int, tree: Tree, source: str, metadata: Mapping[str, Any]
-    ) -> None:
+    def add_markdown(self, position: int, cell: NotebookNode, tree: Tree) -> None:
         """Number the parts of a cell's prose, and note what it refers to.
 
         Raises LabreportError as `Numbering.number_prose` does, for a question without a
         number, and for a comment that is nearly a claim.
         """
-        require_claims(source)
+        require_claims(cell.source)
         prose = _words_of_prose(tree)
         # A page tears a citation with a formula in its brackets apart: there its works
         # stand alone.
@@ -122,26 +121,24 @@ class Outline:
             sign=_sign(prose),
             headings=headings,
             equations=equations,
-            question=question_words(metadata),
-            placeholders=find_placeholders(source),
+            question=question_words(cell),
+            placeholders=find_placeholders(cell.source),
             claims=claims_of(tree),
         )
         self.prose.append(prose_cell)
         if self.code:
             self.code[-1].prose.append(prose_cell)
 
-    def add_code(
-        self, position: int, identity: str, source: str, tags: Collection[str]
-    ) -> None:
+    def add_code(self, position: int, cell: NotebookNode) -> None:
         """Note a cell of code, and number the figures and tables that it shows.
 
         Raises LabreportError for a name that is used twice, and for one that the code
         does not say literally.
         """
-        self.code.append(CodeCell(identity, source.strip()))
-        if not HIDING.isdisjoint(tags):
+        self.code.append(CodeCell(cell.id, cell.source.strip()))
+        if not HIDING.isdisjoint(tags(cell)):
             return
-        for kind, name, _ in shown_floats(source):
+        for kind, name, _ in shown_floats(cell.source):
             if not name:
                 raise expected(
                     f"the name of each {WORDS[kind].lower()} as it is, such as 'cat'",
@@ -178,7 +175,7 @@ def read_outline(path: Path, number: str) -> Outline:
     numbers.
     """
     outline = Outline(Numbering(number, path.stem))
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    cells = read_notebook(path).cells
     where = f"{path.stem}, cell"
     trees: dict[int, Tree] = {}
     try:
@@ -187,18 +184,14 @@ def read_outline(path: Path, number: str) -> Outline:
         outline.mistakes.append(str(error))
     has_parameters = False
     for position, cell in enumerate(cells, start=1):
-        source = "".join(cell["source"])
-        tags = cell["metadata"].get("tags", ())
-        has_parameters = has_parameters or "parameters" in tags
+        has_parameters = has_parameters or "parameters" in tags(cell)
         try:
-            if cell["cell_type"] == "code":
-                identity = cell.get("id", str(position))
-                outline.add_code(position, identity, source, tags)
-            elif cell["cell_type"] == "markdown":
-                tree = trees.get(position, [])
-                outline.add_markdown(position, tree, source, cell["metadata"])
+            if cell.cell_type == "code":
+                outline.add_code(position, cell)
+            elif cell.cell_type == "markdown":
+                outline.add_markdown(position, cell, trees.get(position, []))
         except LabreportError as error:
-            start = first_line(source, 40)
+            start = first_line(cell.source, 40)
             outline.mistakes.append(f"{where} {position} ({start}): {error}")
     if not outline.numbering.counts[1] and not outline.mistakes:
         outline.mistakes.append(
@@ -210,14 +203,13 @@ def read_outline(path: Path, number: str) -> Outline:
     return outline
 
 
-def _parse_markdown(cells: list[Any], where: str) -> dict[int, Tree]:
+def _parse_markdown(cells: list[NotebookNode], where: str) -> dict[int, Tree]:
     """Parse the cells of Markdown, by their positions; a placeholder is {{0}} there."""
     texts: list[str] = []
     positions: list[int] = []
     for position, cell in enumerate(cells, start=1):
-        if cell["cell_type"] == "markdown":
-            source = "".join(cell["source"])
-            texts.append(replace_placeholders(source, lambda _: "{{0}}"))
+        if cell.cell_type == "markdown":
+            texts.append(replace_placeholders(cell.source, lambda _: "{{0}}"))
             positions.append(position)
     trees = parse(texts, [f"{where} {position}" for position in positions])
     return dict(zip(positions, trees, strict=True))
@@ -253,11 +245,11 @@ def _sign(prose: str) -> str:
     return "".join(letter for letter in typed if letter.isalpha())[:60]
 
 
-def question_words(metadata: Mapping[str, Any]) -> str:
+def question_words(cell: NotebookNode) -> str:
     """Return the words above a question, "Question 5 ★"; empty for another cell."""
-    if "question" not in metadata.get("tags", ()):
+    if "question" not in tags(cell):
         return ""
-    question = metadata.get("question")
+    question = cell.metadata.get("question")
     if not isinstance(question, dict):
         question = {}
     number = question.get("number")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from labreport import LabreportError, expected, paths
+from labreport.chapters import find_chapters
 from labreport.notebook.expressions import CODE
 from labreport.notebook.numbering import Numbering
 from labreport.notebook.outline import KEY, REFERENCE_OR_CITATION, Outline, read_outline
@@ -162,6 +163,10 @@ class References:
     def __init__(self, path: Path, number: str) -> None:
         self.path = path
         self.number = number
+        self._paths: dict[str, Path] = {}  # by the number of the chapter
+        for name, other in find_chapters().items():
+            self._paths[other] = path.with_name(f"{name}.ipynb")
+        self._paths[number] = path
         self._read: dict[Path, tuple[int, Any]] = {}
 
     @property
@@ -226,22 +231,13 @@ class References:
             require_known(key, label, (), works)
             return {}
         number = label.split("-")[1]
-        path = self._path_of(number)
+        path = self._paths.get(number)
         outline = self._chapter(path, number) if path else Outline(Numbering(number))
         require_known(key, label, outline.labels, ())
         words = outline.labels[label].words
         if path and path != self.path:
             return {"text": words, "href": path.name}
         return {"text": words, "kind": "reference"}
-
-    def _path_of(self, number: str) -> Path | None:
-        """Return the notebook that is the chapter of that number, if there is one."""
-        if number == self.number:
-            return self.path
-        for name, other in paths.chapters().items():
-            if other == number:
-                return self.path.with_name(f"{name}.ipynb")
-        return None
 
     def _chapter(self, path: Path, number: str) -> Outline:
         read = partial(read_outline, number=number)
