@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from labreport import LabreportError, environment, expected, paths
 from labreport.chapters import read_notebook
-from labreport.editions.contents import messages
 from labreport.editions.execute import read_seconds
+from labreport.editions.outputs import messages
 from labreport.editions.sources import select_sources
 from labreport.runs import Run
 

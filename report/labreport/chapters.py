@@ -66,13 +66,10 @@ def find_chapters() -> dict[str, str]:
             appendices.append(path.stem)
         else:
             names.append(path.stem)
-    positions: dict[str, int] = {}
-    for name in names:
-        digits = re.match("[0-9]+", name)
-        if digits:
-            positions[name] = int(digits[0])
-    if len(positions) < len(names):
-        positions = {name: index for index, name in enumerate(names, start=1)}
+    are_numbered = all(re.match("[0-9]", name) for name in names)
+    positions = {}
+    for index, name in enumerate(names, start=1):
+        positions[name] = _leading_number(name) if are_numbered else index
     numbers = {}
     for name in sorted(positions, key=positions.__getitem__):
         numbers[name] = str(positions[name])
@@ -95,9 +92,12 @@ def chapter_number(name: str) -> str:
     For a notebook that does not belong to the report it is the number that its name
     begins with, or 1.
     """
+    return find_chapters().get(name, str(_leading_number(name)))
+
+
+def _leading_number(name: str) -> int:
     digits = re.match("[0-9]+", name)
-    leading = str(int(digits[0])) if digits else "1"
-    return find_chapters().get(name, leading)
+    return int(digits[0]) if digits else 1
 
 
 def chapter_words(number: str) -> str:

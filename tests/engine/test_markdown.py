@@ -8,6 +8,7 @@ import base64
 import io
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -152,8 +153,7 @@ def test_a_jpeg_that_is_displayed_is_a_picture(project, monkeypatch):
 def test_the_name_of_a_profile_is_text_on_paper(project, monkeypatch):
     contents = contents_of(project, monkeypatch)
     contents.chapters[0].description["profile"] = "very_full"
-    contents.run = Run("very_full")
-    written, _ = latex.make_document(contents)
+    written, _ = latex.make_document(replace(contents, run=Run("very_full")))
     assert written.count(r"very\_full") == 3
     assert "very_full" not in written
 

@@ -23,7 +23,9 @@ from labreport.chapters import read_notebook
 from labreport.cli import main
 from labreport.editions import execute, staleness, typeset
 from labreport.editions.build import build as build_editions
-from labreport.editions.contents import Contents, Number, fragments
+from labreport.editions.contents import Contents
+from labreport.editions.executed import Number
+from labreport.editions.outputs import fragments
 from labreport.editions.prose import Edition, ProseFilter
 from labreport.editions.sources import find_sources
 from labreport.notebook.expressions import (

@@ -16,16 +16,13 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from labreport import paths
 from labreport.chapters import tags
-from labreport.editions.contents import (
-    FLOATS,
-    Contents,
-    ExecutedChapter,
-    Label,
-    outputs,
-)
+from labreport.editions.contents import Contents
+from labreport.editions.executed import ExecutedChapter
+from labreport.editions.outputs import is_shown, outputs
 from labreport.editions.pictures import PHOTOGRAPHIC, compress
-from labreport.editions.prose import REFUTED, Edition, is_shown, link, raw, write_prose
-from labreport.notebook.messages import MIME
+from labreport.editions.prose import REFUTED, Edition, link, raw, write_prose
+from labreport.notebook.messages import FLOATS, MIME
+from labreport.notebook.numbering import Label
 from labreport.notebook.outline import HIDING, question_words
 from labreport.notebook.references import citeproc
 from labreport.notebook.syntax import Node, Tree
@@ -134,7 +131,9 @@ def _code_parts(
     A repository's page unfolds hidden code, so of a hidden cell only what it shows is
     there, and a link to its code at the address of the chapter's notebook.
     """
-    floats = [pair for pair in outputs(cell, *FLOATS) if "label" in pair[1]]
+    if not HIDING.isdisjoint(tags(cell)):
+        cell.outputs = []
+    floats = list(outputs(cell, *FLOATS))
     is_hidden = not {"remove-cell", "remove-input"}.isdisjoint(tags(cell))
     if is_hidden:
         link_to_code = f" [code]({address}#cell-id={cell.id})"
@@ -154,15 +153,13 @@ def _shown_part(cell: NotebookNode, chapter: ExecutedChapter) -> NotebookNode:
     if "parameters" in tags(cell):
         cell.source = _assign(cell.source, "profile", chapter.description["profile"])
         cell.source = _assign(cell.source, "seed", chapter.description["seed"])
-    shown = cell.outputs if HIDING.isdisjoint(tags(cell)) else []
-    cell.outputs = _plain_outputs(shown)
+    cell.outputs = _plain_outputs(cell.outputs)
     return cell
 
 
 def _printed_part(cell: NotebookNode) -> Iterator[NotebookNode]:
     """What a hidden cell prints or displays beside figures and tables, if anything."""
-    shown = cell.outputs if HIDING.isdisjoint(tags(cell)) else []
-    printed = [output for output in shown if MIME not in output.get("data", {})]
+    printed = [output for output in cell.outputs if MIME not in output.get("data", {})]
     cell.source = "# …"
     cell.outputs = _plain_outputs(printed)
     if cell.outputs:

@@ -35,7 +35,7 @@ def find_outdated(
     inputs = digest_inputs(run)
     outdated = []
     for edition in editions:
-        saved = _digest_file(edition, run)
+        saved = run.build / f"{edition}.sha256"
         digest = _digest_edition(edition, run, inputs)
         if saved.is_file() and saved.read_text() == digest:
             say(f"{edition}: up to date")
@@ -47,11 +47,7 @@ def find_outdated(
 def save_digest(edition: str, run: Run, inputs: str) -> None:
     """Save that an edition was just written from these inputs (see `digest_inputs`)."""
     digest = _digest_edition(edition, run, inputs)
-    paths.write_atomically(_digest_file(edition, run), digest.encode())
-
-
-def _digest_file(edition: str, run: Run) -> Path:
-    return run.build / f"{edition}.sha256"
+    paths.write_atomically(run.build / f"{edition}.sha256", digest.encode())
 
 
 def digest_inputs(run: Run) -> str:

@@ -17,14 +17,9 @@ from pygments.lexers import PythonLexer
 from labreport import paths
 from labreport.chapters import chapter_words, tags
 from labreport.editions import TEMPLATES, prose
-from labreport.editions.contents import (
-    Contents,
-    ExecutedChapter,
-    Number,
-    colophon,
-    day_of,
-    outputs,
-)
+from labreport.editions.contents import Contents, colophon, day_of
+from labreport.editions.executed import ExecutedChapter, Number
+from labreport.editions.outputs import outputs, select_shown
 from labreport.editions.pictures import PHOTOGRAPHIC, compress
 from labreport.editions.sources import page_file, read_title_page
 from labreport.notebook.messages import MIME
@@ -151,7 +146,7 @@ def make_pages(contents: Contents) -> dict[str, str]:
             "before": pages[place - 1] if place else None,
             "after": pages[place + 1] if place + 1 < len(pages) else None,
         }
-        shown = prose.select_shown(page.notebook)
+        shown = select_shown(page.notebook)
         written[page.file], _ = exporter.from_notebook_node(shown, resources)
     return written
 

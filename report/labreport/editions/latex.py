@@ -21,8 +21,9 @@ from pygments.style import Style
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
 
 from labreport.editions import TEMPLATES
-from labreport.editions.contents import Contents, colophon, day_of, messages
-from labreport.editions.prose import REFUTED, Edition, raw, select_shown, write_prose
+from labreport.editions.contents import Contents, colophon, day_of
+from labreport.editions.outputs import messages, select_shown
+from labreport.editions.prose import REFUTED, Edition, raw, write_prose
 from labreport.editions.sources import read_title_page
 from labreport.notebook.messages import MIME
 from labreport.notebook.syntax import Node

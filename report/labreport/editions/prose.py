@@ -1,5 +1,5 @@
 """Write a chapter's prose for an edition, with numbers, references and citations filled
-in; select the cells that editions show.
+in.
 """
 
 import re
@@ -7,20 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
-from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
 
 from labreport import LabreportError, expected
-from labreport.chapters import code_cells
-from labreport.editions.contents import (
-    FLOATS,
-    Contents,
-    ExecutedChapter,
-    Number,
-    fragments,
-    locate_errors,
-)
-from labreport.notebook.messages import MIME
+from labreport.editions.contents import Contents
+from labreport.editions.executed import ExecutedChapter, Number
+from labreport.editions.outputs import fragments, locate_errors
 from labreport.notebook.numbering import Heading, Label, read_heading
 from labreport.notebook.references import (
     reference_label,
@@ -30,7 +22,7 @@ from labreport.notebook.references import (
 from labreport.notebook.syntax import Node, Tree, walk, words, write
 
 _UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz)"
-_NUMBER = re.compile(r"\{\{(\d+)\}\}")  # as contents.py has them
+_NUMBER = re.compile(r"\{\{(\d+)\}\}")  # as executed.py has them
 _LEFT_OVER = re.compile(r"\{\{[^{}]+\}\}")
 _BARE_POINT = re.compile(r"(?<![\w.)\]}])\.(?=\d)")
 # Of HTML, what a paragraph or a block may have beside text; anything else is text that
@@ -251,6 +243,7 @@ def write_prose(
     notebook = deepcopy(chapter.notebook)
     prose_filter = ProseFilter(edition, contents, chapter)
     pieces = list(fragments(notebook))
+    captions = iter(chapter.captions)
     trees: list[Tree] = []
     for fragment, tree in zip(pieces, chapter.prose, strict=True):
         with locate_errors(chapter.name, fragment):
@@ -258,7 +251,8 @@ def write_prose(
         if fragment.key != "source":
             written = [{"t": "Plain", "c": block["c"]} for block in written]
         if fragment.key == "caption":
-            fragment.box["alt"] = words(written)
+            label, number = next(captions)
+            fragment.box.update(label=label, number=number, alt=words(written))
         trees.append(written)
     try:
         texts = write(trees, language, options)
@@ -274,26 +268,3 @@ def write_prose(
     shown = [cell for cell in notebook.cells if cell.cell_type != "raw"]
     notebook.cells = shown
     return notebook, prose_filter.headings, works
-
-
-def select_shown(notebook: NotebookNode) -> NotebookNode:
-    """Select the cells, inputs and outputs that no tag keeps out of the report."""
-    removal = TagRemovePreprocessor(
-        remove_cell_tags={"remove-cell", "parameters"},
-        remove_input_tags={"remove-input"},
-        remove_all_outputs_tags={"remove-output"},
-    )
-    notebook, _ = removal.preprocess(notebook, {})
-    for cell in code_cells(notebook):
-        cell.outputs = [output for output in cell.outputs if is_shown(output)]
-    return notebook
-
-
-def is_shown(output: NotebookNode) -> bool:
-    """Return whether the report shows an output: a figure, a table, or what the
-    chapter's code prints or displays.
-
-    What libraries write to stderr is not shown.
-    """
-    message = output.get("data", {}).get(MIME)
-    return message["kind"] in FLOATS if message else output.get("name") != "stderr"

@@ -38,7 +38,7 @@ from labreport.chapters import chapter_number, chapter_words
 from labreport.notebook import players
 from labreport.notebook.expressions import as_scalar, write_value
 from labreport.notebook.live import LiveProse, make_script
-from labreport.notebook.messages import MIME, Headline, Picture, Table
+from labreport.notebook.messages import FLOATS, MIME, Headline, Picture, Table
 from labreport.notebook.numbering import NAME, WORDS
 from labreport.notebook.references import References, write_text
 from labreport.notebook.stills import plot_row
@@ -206,7 +206,7 @@ class Chapter:
         text = f"{kind.capitalize()} {self.number}-{name}: {caption}"
         metadata = {"image/png": {"alt": caption}} if "image/png" in shown else {}
         _show(kind, message, text, shown, metadata)
-        prefix = "tab" if kind == "table" else "fig"
+        prefix = FLOATS[kind]
         part = self._references.outline.labels.get(f"{prefix}-{self.number}-{name}")
         number = part.words if part else WORDS[prefix]
         written = f"**{number}:** {self._references.resolve(write_text(caption))}"

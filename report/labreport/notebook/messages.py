@@ -9,6 +9,8 @@ is for Jupyter) or "headline" (`Headline`).
 from typing import Any, TypedDict
 
 MIME = "application/vnd.labreport+json"
+# Kinds of messages that show something, and what its label begins with.
+FLOATS = {"figure": "fig", "animation": "fig", "table": "tab"}
 
 
 class Description(TypedDict):
@@ -61,7 +63,7 @@ class Values(TypedDict):
 class Float(TypedDict):
     """What figures and tables have.
 
-    A build adds "label" and "number" (fig-1-cat, Figure 1.1) and "alt", the caption
+    An edition adds "label" and "number" (fig-1-cat, Figure 1.1) and "alt", the caption
     without markup.
     """
 

@@ -182,9 +182,7 @@ def read_outline(path: Path, number: str) -> Outline:
         trees = _parse_markdown(cells, where)
     except LabreportError as error:
         outline.mistakes.append(str(error))
-    has_parameters = False
     for position, cell in enumerate(cells, start=1):
-        has_parameters = has_parameters or "parameters" in tags(cell)
         try:
             if cell.cell_type == "code":
                 outline.add_code(position, cell)
@@ -197,7 +195,7 @@ def read_outline(path: Path, number: str) -> Outline:
         outline.mistakes.append(
             f"{where} 1: expected a top heading (# Title), got none; begin with one."
         )
-    if not has_parameters:
+    if not any("parameters" in tags(cell) for cell in cells):
         wanted = "a cell tagged 'parameters' with profile = \"quick\""
         outline.mistakes.append(f"{where} 2: expected {wanted}, got none; add one.")
     return outline

@@ -1,0 +1,246 @@
+"""Read an executed notebook: its prose, the numbers and claims there, its labels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from textwrap import shorten
+from typing import Any, NamedTuple
+
+from nbformat import NotebookNode
+
+from labreport import expected
+from labreport.chapters import chapter_words
+from labreport.editions.outputs import (
+    fragments,
+    locate_errors,
+    messages,
+    outputs,
+)
+from labreport.editions.pictures import embed_pictures
+from labreport.editions.sources import Source
+from labreport.notebook.beside import read_beside
+from labreport.notebook.claims import Claim, claims_of
+from labreport.notebook.expressions import find_placeholders, replace_placeholders
+from labreport.notebook.messages import FLOATS, Description, Values, Verdict
+from labreport.notebook.numbering import Numbering, read_heading
+from labreport.notebook.references import write_text
+from labreport.notebook.syntax import Tree, nodes, parse
+
+
+@dataclass(frozen=True)
+class Number:
+    """The value of a placeholder.
+
+    cell: the id of the cell of code above it. beside: what it was elsewhere, such as
+    "published 27; in 12 runs 1 to 868".
+    """
+
+    expression: str
+    text: str
+    value: Any
+    cell: str
+    beside: str = ""
+
+
+@dataclass(frozen=True)
+class ExecutedChapter:
+    """An executed notebook.
+
+    description: what `Chapter` says of the run. prose: a tree for each of its
+    `fragments`, with all numbers of headings and equations. A placeholder {{3}} there
+    stands for numbers[3], and the comment of a claim that is refuted is a span of the
+    class "refuted". captions: the label and the number of each figure and table, as
+    ("fig-1-cat", "Figure 1.1"). num_claims: how many claims were checked. refuted: a
+    line for each that does not hold; under the profile smoke there are none, since it
+    has too few data for any claim.
+    """
+
+    name: str
+    number: str
+    notebook: NotebookNode
+    description: Description
+    prose: list[Tree]
+    numbers: list[Number]
+    captions: list[tuple[str, str]]
+    numbering: Numbering
+    num_claims: int
+    refuted: list[str]
+    seconds: float
+
+
+class CodeAbove(NamedTuple):
+    """A cell of code, and what its message says of the prose below it."""
+
+    cell: str
+    said: Values
+
+
+def read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
+    """Read the executed notebook of a chapter.
+
+    Raises LabreportError for a placeholder without value, for a claim that is neither
+    true nor false, and for a label that is used twice.
+    """
+    description = _read_description(source, notebook)
+    above = _read_code_above(notebook)
+    # These trees are changed until the chapter is made of them, and never after.
+    prose, numbers = _read_prose(source.name, notebook, above)
+    numbering = Numbering(source.number, source.name)
+    captions: list[tuple[str, str]] = []
+    refuted: list[Claim] = []
+    for fragment, tree in zip(fragments(notebook), prose, strict=True):
+        position = fragment.position
+        with locate_errors(source.name, fragment):
+            refuted += _find_refuted(tree, above[position])
+            numbering.number_prose(tree, position)
+            if fragment.key == "source":
+                embed_pictures(tree, fragment.box.get("attachments", {}))
+            elif fragment.key == "caption":
+                kind = FLOATS[fragment.box["kind"]]
+                name = fragment.box["name"]
+                captions.append(numbering.number_float(kind, name, position))
+    if description["profile"] == "smoke":
+        refuted = []
+    return ExecutedChapter(
+        name=source.name,
+        number=source.number,
+        notebook=notebook,
+        description=description,
+        prose=prose,
+        numbers=numbers,
+        captions=captions,
+        numbering=numbering,
+        num_claims=sum(len(said["claims"]) for _, said in messages(notebook, "values")),
+        refuted=_mark_refuted(source.number, prose, numbers, refuted),
+        seconds=notebook.metadata.labreport["seconds"],
+    )
+
+
+def _read_description(source: Source, notebook: NotebookNode) -> Description:
+    descriptions = [message for _, message in messages(notebook, "chapter")]
+    calls = [f"Chapter({description['name']!r})" for description in descriptions]
+    if calls != [f"Chapter({source.name!r})"]:
+        raise expected(
+            f"Chapter({source.name!r}, profile) once in {source.path.name}",
+            ", ".join(calls) or "none",
+            "name it after the file",
+        )
+    return descriptions[0]
+
+
+def _read_code_above(notebook: NotebookNode) -> dict[int, CodeAbove]:
+    """Find the last cell of code down to each cell, by the cell's position."""
+    above: dict[int, CodeAbove] = {}
+    nothing: Values = {"values": {}, "claims": []}
+    last = CodeAbove("", nothing)
+    for position, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type == "code":
+            last = CodeAbove(cell.id, nothing)
+            for _, said in outputs(cell, "values"):
+                last = CodeAbove(cell.id, said)
+        above[position] = last
+    return above
+
+
+def _read_prose(
+    chapter: str, notebook: NotebookNode, above: Mapping[int, CodeAbove]
+) -> tuple[list[Tree], list[Number]]:
+    """Parse each of the notebook's `fragments`.
+
+    Returns their trees, and what the placeholders in them stand for.
+    """
+    numbers: list[Number] = []
+    texts: list[str] = []
+    cells: list[str] = []
+    beside = read_beside(chapter)
+    for fragment in fragments(notebook):
+        text = fragment.text
+        with locate_errors(chapter, fragment):
+            if fragment.key == "source":
+                code = above[fragment.position]
+                text = _take_numbers(text, code, beside, numbers)
+            elif find_placeholders(text):
+                raise expected(
+                    "a caption or a cell of a table without placeholders",
+                    text,
+                    "use an f-string",
+                )
+            else:
+                text = write_text(text)
+        texts.append(text)
+        cells.append(f"{chapter}, cell {fragment.position}")
+    return parse(texts, cells), numbers
+
+
+def _take_numbers(
+    markdown: str,
+    above: CodeAbove,
+    beside: Mapping[tuple[str, str], str],
+    numbers: list[Number],
+) -> str:
+    """Append to `numbers` what the placeholders stand for, and write {{index}} for
+    each, its index there.
+
+    Markdown would change what stands between the braces.
+    """
+
+    def take(inner: str) -> str:
+        missing = {"error": "no value of the cell of code above"}
+        value = above.said["values"].get(inner, missing)
+        if "error" in value:
+            got = value["error"].removesuffix(".")
+            remedy = "correct it or the cell above"
+            raise expected(f"a value of {{{{{inner}}}}}", got, remedy)
+        elsewhere = beside.get((above.cell, inner), "")
+        number = Number(inner, value["text"], value["value"], above.cell, elsewhere)
+        numbers.append(number)
+        return f"{{{{{len(numbers) - 1}}}}}"
+
+    return replace_placeholders(markdown, take)
+
+
+def _find_refuted(tree: Tree, above: CodeAbove) -> list[Claim]:
+    """Find the claims of a tree that do not hold."""
+    verdicts = {verdict["claim"]: verdict for verdict in above.said["claims"]}
+    missing: Verdict = {"error": "no cell of code above it"}
+    refuted = []
+    for claim in claims_of(tree):
+        verdict = verdicts.get(claim.expression, missing)
+        if "error" in verdict:
+            raise expected(
+                f"the claim {claim.expression!r} to be true or false",
+                verdict["error"],
+                "correct it or the cell above",
+            )
+        if not verdict["holds"]:
+            refuted.append(claim)
+    return refuted
+
+
+def _mark_refuted(
+    number: str, prose: list[Tree], numbers: list[Number], refuted: list[Claim]
+) -> list[str]:
+    """Turn the comment of each of these claims into a span of the class "refuted", in
+    place.
+
+    Returns a line for each: its section, how its sentence begins, the claim.
+    """
+    lines: list[str] = []
+    claims = {id(claim.comment): claim for claim in refuted}
+    title = chapter_words(number)
+    where = title
+    for node in list(nodes(prose)):
+        if node["t"] == "Header":
+            heading = read_heading(node)
+            if "." in heading.number:
+                where = f"{title}, Section {heading.number} {heading.title}"
+        elif id(node) in claims:
+            claim = claims[id(node)]
+            sentence = replace_placeholders(
+                claim.sentence, lambda index: numbers[int(index)].text
+            )
+            start = shorten(sentence, 70, placeholder="…")
+            lines.append(f"{where}: “{start}” (claim: {claim.expression})")
+            mark = {"t": "Span", "c": [["", ["refuted"], []], []]}
+            is_block = node["t"] == "RawBlock"
+            node.update({"t": "Para", "c": [mark]} if is_block else mark)
+    return lines
