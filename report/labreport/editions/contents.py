@@ -9,10 +9,11 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from labreport import expected
+from labreport import expected, paths
+from labreport.editions import TEMPLATES
 from labreport.editions.executed import ExecutedChapter, read_chapter
 from labreport.editions.outputs import Fragment, locate_errors, outputs
-from labreport.editions.sources import Source, read_citation_keys
+from labreport.editions.sources import Source, read_citation_keys, read_title_page
 from labreport.notebook.numbering import Label
 from labreport.notebook.references import require_known
 from labreport.runs import Run
@@ -102,7 +103,24 @@ def _add_headlines(
             }
 
 
-def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
+def front_and_back(contents: Contents) -> dict[str, Any]:
+    """Return what the PDF and the page of contents have before and behind the chapters,
+    by the names of their templates.
+    """
+    # That of the last run, so that a second build changes nothing.
+    day = max(chapter.description["date"] for chapter in contents.chapters)
+    return {
+        "words": paths.read_toml(TEMPLATES / "words.toml"),
+        "report": read_title_page(),
+        "profile": contents.run.profile,
+        "day": "{0.day} {0:%B %Y}".format(date.fromisoformat(day)),
+        "headlines": list(contents.headlines.values()),
+        "refuted": contents.refuted,
+        "chapters": [_colophon(chapter) for chapter in contents.chapters],
+    }
+
+
+def _colophon(chapter: ExecutedChapter) -> dict[str, Any]:
     """Return what the last page says of a chapter's run."""
     duration = f"{chapter.seconds:.0f} s"
     if chapter.seconds >= 90:
@@ -116,12 +134,6 @@ def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
         "duration": duration,
         "claims": chapter.num_claims,
     }
-
-
-def day_of(contents: Contents) -> date:
-    """Return the date of the last run, so that a second build changes nothing."""
-    dates = [chapter.description["date"] for chapter in contents.chapters]
-    return date.fromisoformat(max(dates))
 
 
 def _origin(chapter: ExecutedChapter) -> dict[str, Any]:

@@ -17,13 +17,14 @@ from pygments.lexers import PythonLexer
 from labreport import paths
 from labreport.chapters import chapter_words, tags
 from labreport.editions import TEMPLATES, prose
-from labreport.editions.contents import Contents, colophon, day_of
+from labreport.editions.contents import Contents, front_and_back
 from labreport.editions.executed import ExecutedChapter, Number
 from labreport.editions.outputs import outputs, select_shown
 from labreport.editions.pictures import PHOTOGRAPHIC, compress
-from labreport.editions.sources import page_file, read_title_page
+from labreport.editions.sources import page_file
 from labreport.notebook.messages import MIME
 from labreport.notebook.numbering import Heading, Label
+from labreport.notebook.outline import question_words
 from labreport.notebook.players import SCRIPT, hash_script
 from labreport.notebook.references import citeproc
 from labreport.notebook.syntax import Node, Tree, parse, write
@@ -117,26 +118,22 @@ def make_pages(contents: Contents) -> dict[str, str]:
         template_name="base",
         template_file=str(TEMPLATES / "chapter.html.j2"),
         default_preprocessors=[],
-        filters={"image_attributes": image_attributes, "listing": listing},
+        filters={
+            "image_attributes": image_attributes,
+            "listing": listing,
+            "question_words": question_words,
+        },
     )
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
-    shared = {
+    shared = front_and_back(contents) | {
         "pages": pages,
-        "report": read_title_page(),
         "mime": MIME,
         "script": script,
         "allowed": [hash_script(SCRIPT), hash_script(script)],
     }
     cited, bibliography = _cite(contents)
     index = exporter.environment.get_template("index.html.j2").render(
-        shared,
-        chapters=[colophon(chapter) for chapter in contents.chapters],
-        profile=contents.run.profile,
-        day=day_of(contents),
-        headlines=list(contents.headlines.values()),
-        refuted=contents.refuted,
-        cited=cited,
-        bibliography=bibliography,
+        shared, cited=cited, bibliography=bibliography
     )
     written = {"index.html": index}
     for place, page in enumerate(pages):

@@ -21,10 +21,9 @@ from pygments.style import Style
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
 
 from labreport.editions import TEMPLATES
-from labreport.editions.contents import Contents, colophon, day_of
+from labreport.editions.contents import Contents, front_and_back
 from labreport.editions.outputs import messages, select_shown
 from labreport.editions.prose import REFUTED, Edition, raw, write_prose
-from labreport.editions.sources import read_title_page
 from labreport.notebook.messages import MIME
 from labreport.notebook.syntax import Node
 
@@ -155,17 +154,12 @@ def make_document(contents: Contents) -> tuple[str, dict[str, bytes]]:
     )
     run = contents.run
     latex = environment.get_template("report.tex.j2").render(
-        report=read_title_page(),
+        front_and_back(contents),
         bodies=bodies,
-        headlines=list(contents.headlines.values()),
         cited=any(r"\cite" in body for body in bodies),
-        chapters=[colophon(chapter) for chapter in contents.chapters],
         figures=Path(os.path.relpath(run.figures, run.tex)).as_posix(),
         claims=sum(chapter.num_claims for chapter in contents.chapters),
-        refuted=contents.refuted,
         highlighting=LISTING.get_style_defs(),
-        profile=run.profile,
-        day="{0.day} {0:%B %Y}".format(day_of(contents)),
     )
 
     def save(picture: re.Match[str]) -> str:

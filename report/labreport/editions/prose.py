@@ -13,6 +13,7 @@ from labreport import LabreportError, expected
 from labreport.editions.contents import Contents
 from labreport.editions.executed import ExecutedChapter, Number
 from labreport.editions.outputs import fragments, locate_errors
+from labreport.notebook.claims import FALSE
 from labreport.notebook.numbering import Heading, Label, read_heading
 from labreport.notebook.references import (
     reference_label,
@@ -33,7 +34,7 @@ _ELEMENT = re.compile(
 )
 _SPACES = {"Space": " ", "SoftBreak": "\n"}
 # What all editions print behind a sentence that their run contradicts.
-REFUTED = "[In this run this does not hold.]"
+REFUTED = f"[{FALSE}.]"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from labreport.notebook.expressions import CODE, as_scalar, is_expression
 from labreport.notebook.messages import Verdict
 from labreport.notebook.syntax import Node, Tree, nodes, word_of
 
+FALSE = "In this run this does not hold"
 # A comment ends with the text where nothing closes it.
 _COMMENT = re.compile(CODE + r"|<!--(?P<remark>.*?)(?P<end>-->|\Z)")
 _CLAIM = re.compile(r"\s*holds:\s*(\S.*)", re.DOTALL)

@@ -17,7 +17,7 @@ from typing import Any
 
 from labreport import LabreportError
 from labreport.notebook.beside import read_beside
-from labreport.notebook.claims import Claim, check_claim
+from labreport.notebook.claims import FALSE, Claim, check_claim
 from labreport.notebook.expressions import evaluate, replace_placeholders
 from labreport.notebook.messages import Evaluated, Values, Verdict
 from labreport.notebook.outline import CodeCell, Outline
@@ -168,7 +168,7 @@ def _describe(verdict: Verdict, claim: Claim) -> str:
         return f"expected a claim that is true or false, got {verdict['error']}"
     sentence = replace_placeholders(claim.sentence, lambda _: "…")
     start = shorten(sentence, 70, placeholder="…")
-    return f"In this run this does not hold: “{start}”"
+    return f"{FALSE}: “{start}”"
 
 
 def _write_lines(values: Mapping[str, Evaluated], claims: list[Verdict]) -> str:
