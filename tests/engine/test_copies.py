@@ -13,7 +13,7 @@ import pytest
 from conftest import SMOKE, code, text
 from nbformat.v4 import new_output
 from PIL import Image
-from test_html import collected, contents, execute_here
+from test_html import collect_here, collected, contents
 
 from labreport import paths
 from labreport.editions import copies
@@ -142,7 +142,6 @@ def test_photos_are_jpegs_and_smaller():
 def test_equations_of_several_lines_stay_equations(project, monkeypatch):
     lines = "\\begin{align*}\na &= b \\\\\nc &= d\n\\end{align*}"
     project.write("1_transfer", text(lines), code("x = 1"))
-    (source,) = find_sources()
-    contents = collect(SMOKE, [(source, execute_here(source.read(), monkeypatch))])
+    contents = collect_here(monkeypatch)
     (copy,) = copies.make_copies(contents).values()
     assert "$$\\begin{aligned}\na &= b \\\\\nc &= d\n\\end{aligned}$$" in prose(copy)

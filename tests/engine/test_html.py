@@ -95,6 +95,14 @@ def execute_here(notebook, monkeypatch):
     return notebook
 
 
+def collect_here(monkeypatch):
+    """The contents of the report, whose notebooks ran in this process."""
+    executed = [
+        (source, execute_here(source.read(), monkeypatch)) for source in find_sources()
+    ]
+    return collect(SMOKE, executed)
+
+
 SHARE = """
 chapter.headline("share", 0.25, "Share & <more>", practical=0.2, published=0.5,
                  work="simonyan2015very")
@@ -183,10 +191,7 @@ def collected(tmp_path_factory):
         patch.delenv("DLAPPS_DATA", raising=False)
         project.write("1_transfer", *FIRST)
         project.write("2_saliency", *SECOND)
-        executed = [
-            (source, execute_here(source.read(), patch)) for source in find_sources()
-        ]
-        yield collect(SMOKE, executed)
+        yield collect_here(patch)
 
 
 @pytest.fixture
@@ -336,11 +341,8 @@ def test_headlines_have_names_of_their_own_and_works_that_exist(
 ):
     project.write("1_transfer", *FIRST)
     project.write("2_saliency", *SECOND, code(f"chapter.headline({headline})"))
-    executed = [
-        (source, execute_here(source.read(), monkeypatch)) for source in find_sources()
-    ]
     with pytest.raises(LabreportError, match=r"expected .*, got .*; .*\.$"):
-        collect(SMOKE, executed)
+        collect_here(monkeypatch)
 
 
 @pytest.mark.report

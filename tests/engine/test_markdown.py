@@ -17,7 +17,7 @@ from conftest import QUICK, SMOKE, code, text
 from nbformat.v4 import new_output, new_raw_cell
 from PIL import Image
 from test_copies import prose
-from test_html import Structure, execute_here
+from test_html import Structure, collect_here, execute_here
 from test_report import words_of
 
 from labreport import LabreportError
@@ -75,10 +75,7 @@ CAPTIONS += ["What both say.", "printed *text*"]
 
 def contents_of(project, monkeypatch, *cells):
     project.write("1_transfer", *cells)
-    executed = [
-        (source, execute_here(source.read(), monkeypatch)) for source in find_sources()
-    ]
-    return collect(SMOKE, executed)
+    return collect_here(monkeypatch)
 
 
 def contents_of_pieces(project, monkeypatch, *others):

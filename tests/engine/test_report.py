@@ -49,7 +49,7 @@ LABELS = {
     "fig-1-line": Label("Figure 1.1", "1_transfer", 2),
     "tab-2-scores": Label("Table 2.1", "2_x", 2),
 }
-CONTENTS = Contents(SMOKE, labels=LABELS, works={"simonyan2015very"})
+CONTENTS = Contents(SMOKE, [], LABELS, {}, [], {"simonyan2015very"})
 EDITION = Edition(
     refer=lambda label, named: {"t": "Str", "c": f"<{label}: {named.words}>"},
     equation=lambda tex, label, number: {"t": "Str", "c": f"<{label} {number} {tex}>"},

@@ -2,8 +2,8 @@
 its last page says.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
@@ -35,11 +35,11 @@ class Contents:
     """
 
     run: Run
-    chapters: Sequence[ExecutedChapter] = ()
-    labels: dict[str, Label] = field(default_factory=dict)
-    headlines: Headlines = field(default_factory=dict)
-    refuted: Sequence[str] = ()
-    works: set[str] = field(default_factory=set)
+    chapters: list[ExecutedChapter]
+    labels: dict[str, Label]
+    headlines: Headlines
+    refuted: list[str]
+    works: set[str]
 
     @property
     def results(self) -> dict[str, Any]:

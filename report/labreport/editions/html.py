@@ -22,6 +22,7 @@ from labreport.editions.executed import ExecutedChapter, Number
 from labreport.editions.outputs import outputs, select_shown
 from labreport.editions.pictures import PHOTOGRAPHIC, compress
 from labreport.editions.sources import page_file
+from labreport.notebook.expressions import write_value
 from labreport.notebook.messages import MIME
 from labreport.notebook.numbering import Heading, Label
 from labreport.notebook.outline import question_words
@@ -122,6 +123,7 @@ def make_pages(contents: Contents) -> dict[str, str]:
             "image_attributes": image_attributes,
             "listing": listing,
             "question_words": question_words,
+            "value": write_value,
         },
     )
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")

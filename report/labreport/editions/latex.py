@@ -24,6 +24,7 @@ from labreport.editions import TEMPLATES
 from labreport.editions.contents import Contents, front_and_back
 from labreport.editions.outputs import messages, select_shown
 from labreport.editions.prose import REFUTED, Edition, raw, write_prose
+from labreport.notebook.expressions import write_value
 from labreport.notebook.messages import MIME
 from labreport.notebook.syntax import Node
 
@@ -118,6 +119,7 @@ def _escape(value: object) -> str:
 
 
 FILTERS = {
+    "value": write_value,
     "breakable": _breakable,
     "column_types": _column_types,
     "parts": _parts,
