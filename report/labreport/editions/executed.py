@@ -49,9 +49,9 @@ class ExecutedChapter:
     `fragments`, with all numbers of headings and equations. A placeholder {{3}} there
     stands for numbers[3], and the comment of a claim that is refuted is a span of the
     class "refuted". captions: the label and the number of each figure and table, as
-    ("fig-1-cat", "Figure 1.1"). num_claims: how many claims were checked. refuted: a
-    line for each that does not hold; under the profile smoke there are none, since it
-    has too few data for any claim.
+    ("fig-1-cat", "Figure 1.1"). numbering: has the labels of the chapter. num_claims:
+    how many claims were checked. refuted: a line for each that does not hold; under the
+    profile smoke there are none, since it has too few data for any claim.
     """
 
     name: str
