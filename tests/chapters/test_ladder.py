@@ -32,7 +32,6 @@ def chapter():
     digits = torch.zeros(4, 28, 28, dtype=torch.uint8)
     names = {"torch": torch, "dann": dann, "runtime": runtime, "seed": 0}
     names["source"] = SimpleNamespace(images=digits)
-    names["show_rung"] = lambda *_: None
     for name in CELLS:
         exec(sources[name], names)
     return SimpleNamespace(**names)
