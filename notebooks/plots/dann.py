@@ -85,7 +85,7 @@ def plot_embeddings(
     """
     labels = np.asarray(labels)
     domains = np.asarray(domains)
-    figure, axes = make_figure(WIDTH / len(embeddings), 1, len(embeddings))
+    figure, axes = make_figure(0.8 * WIDTH / len(embeddings), 1, len(embeddings))
     for ax, (name, embedding) in zip(axes[0], embeddings.items(), strict=True):
         points = np.asarray(embedding)
         is_source = domains == 0
