@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -123,6 +124,26 @@ def plot_changes(clean: Tensor, changed: Tensor, titles: Sequence[str]) -> Figur
         pictures += [before, after, magnified.clamp(0, 1)]
         captions += [title, "changed", "change × 40"]
     return plot_grid(pictures, captions, columns=3)
+
+
+@styled
+def plot_boxes(
+    pictures: Sequence[Tensor], boxes: Mapping[str, tuple[int, int, int, int]]
+) -> Figure:
+    """Plot pictures side by side, each with a box.
+
+    pictures: (3, H, W) in [0, 1], one for each box.
+    boxes: left, top, right and bottom in pixels, by the title of the picture.
+    """
+    number = len(boxes)
+    figure, axes = make_figure(1.18 * WIDTH / number, 1, number)
+    for ax, picture, (title, box) in zip(axes[0], pictures, boxes.items(), strict=True):
+        show_picture(ax, picture, title)
+        left, top, right, bottom = box
+        frame = Rectangle((left, top), right - left, bottom - top)
+        frame.set(fill=False, edgecolor=COLOURS[1], linewidth=1.5)
+        ax.add_patch(frame)
+    return figure
 
 
 @styled

@@ -24,6 +24,7 @@ HITS = {"net": {"map": (0.75, 0.5, 1.1), "random": (0.25, -0.1, 0.6)}}
 TRAININGS = {"small": {"plain": [50, 60], "black": [40]}, "large": {"black": [70]}}
 SVM = LinearSVC(random_state=0).fit(POINTS, POINTS[:, 0] > 0)
 PIXELS = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+BOX = (1, 0, 3, 2)  # left, top, right, bottom
 FIGURES = {
     "answers": lambda: transfer.plot_answers([COLOUR] * 2, CLASSES, ANSWERS, ["dog"]),
     "pipeline": transfer.plot_pipeline,
@@ -46,6 +47,7 @@ FIGURES = {
         {"a → b": (70, 75, (5, 3, 7)), "b → c": (75, 76, (1, -1, 3))}
     ),
     "changes": lambda: visualizing.plot_changes(PIXELS, PIXELS + 0.01, CLASSES),
+    "boxes": lambda: visualizing.plot_boxes(PIXELS, {"cat": BOX, "dog": BOX}),
     "slope": lambda: visualizing.plot_slope(PIXELS[0], PIXELS[0, 0] - 0.5),
     "gaps": lambda: visualizing.plot_gaps([0, 1], {"map": ([0.9, 0], [0, 0.9])}),
     "race": lambda: visualizing.plot_race([1, 3], torch.tensor([2, 2]), "stingray"),
@@ -229,6 +231,13 @@ def test_a_change_is_magnified_around_grey():
     assert titles(figure) == ["goose", "changed", "change × 40"]
     levels = [int(ax.images[0].get_array().max()) for ax in figure.axes]
     assert levels == pytest.approx([128, 130, 230], abs=1)  # 0.5, 0.51 and 0.9
+
+
+def test_a_box_stands_where_its_sides_say():
+    figure = FIGURES["boxes"]()
+    assert titles(figure) == CLASSES
+    frame = figure.axes[0].patches[0]
+    assert frame.get_bbox().bounds == (1, 0, 2, 2)
 
 
 def test_wrong_answers_about_digits_have_another_colour():
