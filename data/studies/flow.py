@@ -118,6 +118,17 @@ def score(seed: int) -> Entry:
     return {"scores": scores, "settings": asdict(sampling)}
 
 
+def cover(seed: int) -> float:
+    """The coverage of the samples that `score` scores.
+
+    The entries of flow.json are older than this measure, and of their networks only
+    that of seed 0 was kept.
+    """
+    judge_of_test = Judge()
+    labels = judge_of_test.draw_labels(seed)
+    return judge_of_test.cover(choose_sampling().draw(load_network(seed), labels, seed))
+
+
 def count_seconds(call: Callable[[], object]) -> float:
     """What a call takes, in seconds of one core."""
     start = time.process_time()
@@ -158,6 +169,7 @@ def make_flow() -> Path:
         if place == ("trainings", 0):
             flow.save_flow(paths.networks() / "flow.pt", network)
         add_entries("flow", {place: entry}, SEEDS)
+    make_missing("flow", {("coverage", 0): partial(cover, 0)}, SEEDS)
     runs: Calls = {}
     for seed in SEEDS:
         runs["runs", "20 evaluations", seed] = partial(score, seed)

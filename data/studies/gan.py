@@ -91,6 +91,7 @@ def make_gan() -> Path:
     """
     add_entries("gan", {("shares",): SHARES, ("heads",): HEADS}, SEEDS)
     make_missing("gan", {("real",): lambda: Judge().score_real()}, SEEDS)
+    make_missing("gan", {("floor",): lambda: Judge().floor()}, SEEDS)
     make_missing("gan", {("grey",): lambda: Judge().score_grey()}, SEEDS)
     calls: Calls = {}
     # Everything once, then with the next seed.

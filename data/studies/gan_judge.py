@@ -176,11 +176,7 @@ class Judge:
 
         draw(labels (N,), seed) gives samples uint8 (N, 32, 32).
         """
-        # Labels of the train split: the test split's own counts would flatter the
-        # Fréchet distance.
-        labels = self.train[1]
-        order = torch.randperm(len(labels), generator=make_generator(seed))
-        asked = labels[order[:NUM_SAMPLES]]
+        asked = self.draw_labels(seed)
         samples = draw(asked, seed)
         scores = self.score(samples)
         scores["conditional_accuracy"] = judge.conditional_accuracy(
@@ -189,6 +185,25 @@ class Judge:
         many = torch.arange(2 * NUM_SAMPLES) % 10
         scores["gan_train_accuracy"] = teach(draw(many, seed + 1), many, seed)
         return scores
+
+    def draw_labels(self, seed: int) -> Tensor:
+        """NUM_SAMPLES labels (N,) to ask for.
+
+        They are of the train split: the test split's own counts would flatter the
+        Fréchet distance.
+        """
+        labels = self.train[1]
+        order = torch.randperm(len(labels), generator=make_generator(seed))
+        return labels[order[:NUM_SAMPLES]]
+
+    def cover(self, samples: Tensor) -> float:
+        """The coverage alone, as `score` measures it, of images uint8 (N, 32, 32)."""
+        features, _ = judge.features_and_logits(self.classifier, samples)
+        return round(coverage(self.features[::2], features[::2]), 4)
+
+    def floor(self) -> float:
+        """The Fréchet distance that is divided by, in the classifier's features."""
+        return round(float(self.floors[0]), 4)
 
     def score_real(self) -> Scores:
         """The floor: the scores of train images in place of samples."""

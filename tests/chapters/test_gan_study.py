@@ -84,6 +84,7 @@ def test_every_run_gets_its_entry_once(small, monkeypatch):
     assert real.keys() == scores.keys()
     assert real["frechet_ratio"] == real["imagenet_ratio"] == 1
     assert made["grey"]["frechet_ratio"]["black and grey"][0] == 1
+    assert made["floor"] > 0
     assert made["grey"]["ground"] == [0, 3, 6, 12, 18]
     with np.load(small / "gan.npz") as samples:
         assert samples["dcgan practical"].shape == (1, 16, 32, 32)
@@ -106,6 +107,8 @@ def test_every_flow_is_trained_and_scored_once(small, monkeypatch):
     assert runs["20 evaluations"]["1"]["settings"]["num_steps"] == 2
     for training in made["trainings"].values():
         assert training["cpu_seconds"] >= 0
+    # Measured apart, it is the coverage of the samples that are scored.
+    assert made["coverage"]["0"] == runs["20 evaluations"]["0"]["scores"]["coverage"]
     assert flow.load_best().settings.channels == (8, 8, 8)
     # On a machine without checkpoints the committed network is that of seed 0.
     flow_study.checkpoint_of(0).unlink()
