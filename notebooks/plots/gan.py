@@ -44,38 +44,31 @@ def plot_networks() -> Figure:
         ("128×4×4", 0.34, up),
         ("64×8×8", 0.46, up),
         ("32×16×16", 0.58, up),
-        ("1×32×32", 0.7, "conv$^T$, tanh"),
+        ("image\n1×32×32", 0.7, "conv$^T$, tanh"),
     ]
     down = "conv, batch norm,\nleaky ReLU"
     discriminator = [
-        ("1×32×32", 0.7, ""),
         ("32×16×16", 0.58, down),
         ("64×8×8", 0.46, down),
         ("128×4×4", 0.34, down),
+        ("logit", 0.34, "conv"),
     ]
-    upper = _make_chain(0.55, "z\n100", generator, "image", BLUE)
-    lower = _make_chain(-0.75, "image", discriminator, "logit\n1", PINK)
-    return plot_diagram(upper + lower)
+    image = Block(0.45, -0.75, 0.82, 0.7, "image\n1×32×32", colour=PINK)
+    upper = _make_chain(Block(0.45, 0.55, 0.6, 0.34, "z: 100"), generator, BLUE)
+    return plot_diagram(upper + _make_chain(image, discriminator, PINK))
 
 
 def _make_chain(
-    y: float,
-    start: str,
-    maps: Sequence[tuple[str, float, str]],
-    end: str,
-    colour: str,
+    start: Block, maps: Sequence[tuple[str, float, str]], colour: str
 ) -> list[Block]:
     """Return blocks from left to right.
 
-    maps: the text, the height and the layers of each block.
+    maps: the text and the height of each block, and the layers that lead to it.
     """
-    last = Block(0.3, y, 0.5, 0.4, start)
-    chain = [last]
+    chain = [start]
     for place, (shape, height, layers) in enumerate(maps, 1):
-        x = 0.3 + 1.02 * place
-        last = Block(x, y, 0.82, height, shape, layers, colour, last)
-        chain.append(last)
-    chain.append(Block(5.4, y, 0.5, 0.4, end, after=last))
+        x = start.x + 1.25 * place
+        chain.append(Block(x, start.y, 0.82, height, shape, layers, colour, chain[-1]))
     return chain
 
 
@@ -142,7 +135,7 @@ def plot_paths(
 
     real: (M, 2) in [-2, 2].
     moments: {title: points (N, 2)}, a panel each.
-    paths: (T, K, 2), drawn in a last panel.
+    paths: (T, K, 2), drawn in a last panel, with a dot where each begins.
     """
     figure, axes = make_figure(1.75, 1, len(moments) + 1)
     for ax, (title, points) in zip(axes[0], moments.items(), strict=False):
@@ -153,6 +146,7 @@ def plot_paths(
     _draw_points(last, real, "0.6")
     x, y = np.moveaxis(np.asarray(paths), 2, 0)
     last.plot(x, y, color=COLOURS[2], linewidth=0.6)
+    last.scatter(x[0], y[0], s=5, linewidths=0, color=COLOURS[1], zorder=3)
     _make_square(last, "paths")
     return figure
 
