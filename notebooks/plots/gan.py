@@ -191,7 +191,7 @@ def plot_balls(real: ArrayLike, samples: ArrayLike, k: int = 3) -> Figure:
     A ball reaches to the k-th nearest neighbour in its set. real: (M, 2).
     samples: (N, 2).
     """
-    figure, axes = make_figure(2.1, 1, 2, sharex=True, sharey=True)
+    figure, axes = make_figure(1.75, 1, 2, sharex=True, sharey=True)
     pairs = {
         "precision: samples in a ball of the data": (real, samples, "0.45", COLOURS[1]),
         "recall: data in a ball of the samples": (samples, real, COLOURS[1], "0.45"),
