@@ -104,7 +104,7 @@ def plot_accuracies(accuracies: Mapping[str, float]) -> Figure:
     ax = axes[0, 0]
     rows = range(len(accuracies))
     bars = ax.barh(rows, list(accuracies.values()), color=COLOURS[0], height=0.7)
-    ax.bar_label(bars, fmt="%.0f", padding=2, fontsize=7)
+    ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=7)
     ax.set_yticks(rows, list(accuracies))
     ax.set_ylim(len(accuracies) - 0.5, -0.5)
     ax.set_xlim(0, 105)
@@ -339,6 +339,34 @@ def plot_confusion(matrix: ArrayLike, names: Sequence[str]) -> Figure:
     ax.set_xlabel("answer")
     ax.set_ylabel("true class")
     ax.grid(visible=False)
+    return figure
+
+
+@styled
+def plot_class_gains(
+    gains: Mapping[str, Mapping[str, float]], groups: Mapping[str, Sequence[str]]
+) -> Figure:
+    """Plot what each class gains, a panel for each change and a colour for each group.
+
+    gains: for each change the gain in points of each class, by its name.
+    groups: the names of at most three groups' classes, in the order of the rows.
+    """
+    colours = (COLOURS[0], "#888888", COLOURS[1])
+    figure, axes = make_figure(2.7, 1, len(gains), sharex=True, sharey=True)
+    names = [name for group in groups.values() for name in group]
+    for ax, (title, of_classes) in zip(axes[0], gains.items(), strict=True):
+        for colour, (group, members) in zip(colours, groups.items(), strict=False):
+            rows = [names.index(name) for name in members]
+            values = [of_classes[name] for name in members]
+            ax.barh(rows, values, color=colour, height=0.7, label=group)
+        ax.axvline(0, color="black", linewidth=0.8)
+        ax.set_title(title)
+        ax.set_xlabel("gain (points)")
+        ax.grid(axis="y", visible=False)
+        ax.tick_params(axis="y", length=0)
+    axes[0, 0].set_yticks(range(len(names)), names)
+    axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
+    axes[0, -1].legend(loc="center right")
     return figure
 
 

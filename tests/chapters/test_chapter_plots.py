@@ -43,6 +43,13 @@ FIGURES = {
     ),
     "margins": lambda: transfer.plot_margins(POINTS, POINTS[:, 0] > 0, {"C = 1": SVM}),
     "confusion": lambda: transfer.plot_confusion([[5, 2], [0, 7]], CLASSES),
+    "class gains": lambda: transfer.plot_class_gains(
+        {
+            "deeper": {"dog": -2, "cat": 3, "bee": 1},
+            "average": {"dog": 4, "cat": 0, "bee": 5},
+        },
+        {"pets": ["cat"], "others": ["bee", "dog"]},
+    ),
     "steps": lambda: transfer.plot_steps(
         {"a → b": (70, 75, (5, 3, 7)), "b → c": (75, 76, (1, -1, 3))}
     ),
@@ -158,7 +165,17 @@ def test_an_accuracy_is_a_bar_with_its_number():
     [ax] = FIGURES["accuracies"]().axes
     assert row_names(ax) == {0: "a", 1: "b"}
     assert [bar.get_width() for bar in ax.patches] == [20, 90.4]
-    assert written(ax)[:2] == ["20", "90"]
+    assert written(ax)[:2] == ["20.0", "90.4"]
+
+
+def test_classes_of_a_group_stand_together_in_its_colour():
+    first, second = FIGURES["class gains"]().axes
+    assert row_names(first) == {0: "cat", 1: "bee", 2: "dog"}
+    assert [bar.get_width() for bar in first.patches] == [3, 1, -2]
+    assert [bar.get_width() for bar in second.patches] == [0, 5, 4]
+    colours = [to_hex(bar.get_facecolor()) for bar in first.patches]
+    assert colours[1] != colours[0] == COLOURS[0].lower()
+    assert colours[1] == colours[2]
 
 
 @pytest.mark.parametrize("name", ["opinions", "opinions with image"])
