@@ -342,7 +342,7 @@ def plot_told(
     """
     images = np.concatenate(_as_blocks(rows))
     height = share * WIDTH * len(images) / images.shape[1] + 0.45
-    widths = (2.6, *([0.8] * len(ratios)))
+    widths = (2.3, *([1.0] * len(ratios)))
     figure, axes = make_figure(height, 1, 1 + len(ratios), width_ratios=widths)
     mosaic = axes[0, 0]
     side = _draw_mosaic(mosaic, rows)
@@ -351,7 +351,9 @@ def plot_told(
         ax = axes[0, 1 + index]
         for name, values in trainings.items():
             y = np.full(len(np.asarray(values)), heights[name])
-            ax.plot(values, y, MARKERS[index], color=COLOURS[index], markersize=3)
+            style = {"color": COLOURS[index], "markersize": 3.5}
+            # Marks that overlap are darker, so that one sees how many there are.
+            ax.plot(values, y, MARKERS[index], alpha=0.6, markeredgewidth=0, **style)
         ax.set_xlabel(measure)
         ax.set_ylim(mosaic.get_ylim())
         ax.set_yticks([])
