@@ -97,6 +97,19 @@ def plot_pipeline() -> Figure:
     return plot_diagram(blocks)
 
 
+def plot_stages() -> Figure:
+    """Plot the parts of EfficientNet-Lite0 that a training uses, and the new head."""
+    stored = Block(
+        0.75, 0, 1.3, 0.45, "stages 1 to 6:\nfrozen, stored", "192 × 7 × 7", GREY
+    )
+    stage = Block(
+        2.35, 0, 1.3, 0.45, "stage 7: frozen\nor moving", "320 × 7 × 7", ORANGE, stored
+    )
+    mean = Block(3.85, 0, 1.1, 0.45, "mean, scaled\nto length ten", "320", GREY, stage)
+    head = Block(5.2, 0, 1.0, 0.45, "head: new,\nmoving", "15 scores", ORANGE, mean)
+    return plot_diagram([stored, stage, mean, head])
+
+
 @styled
 def plot_accuracies(accuracies: Mapping[str, float]) -> Figure:
     """Plot a bar for each accuracy in per cent, the first on top, with its number."""
@@ -145,12 +158,16 @@ def plot_opinions(
 
 @styled
 def plot_class_map(
-    points: ArrayLike, names: Sequence[str], pictures: Sequence[np.ndarray] | None
+    points: ArrayLike,
+    names: Sequence[str],
+    pictures: Sequence[np.ndarray] | None,
+    shares: Sequence[float] = (),
 ) -> Figure:
     """Plot classes at their places in two dimensions, with their names.
 
     points: (K, 2).
     pictures: uint8 (H, W, 3), one for each class, drawn beside the map; or None.
+    shares: of the variance along each direction, written beside the axes.
     """
     points = np.asarray(points)
     figure = Figure(figsize=(WIDTH, 3.1), layout="constrained")
@@ -183,8 +200,11 @@ def plot_class_map(
             va="center" if y == 0 else "bottom" if y > 0 else "top",
             fontsize=7,
         )
-    ax.set_xlabel("first direction")
-    ax.set_ylabel("second direction")
+    labels = ["first direction", "second direction"]
+    for index, share in enumerate(shares):
+        labels[index] += f" ({share:.0%} of the variance)"
+    ax.set_xlabel(labels[0])
+    ax.set_ylabel(labels[1])
     return figure
 
 
@@ -276,6 +296,8 @@ def plot_margins(
 ) -> Figure:
     """Plot two classes in two dimensions, with the plane and the margins of each SVM.
 
+    A ring is around each point on the wrong side of the plane.
+
     points: (N, 2).
     labels: bool (N,).
     svms: fitted to them, by the title of the panel.
@@ -294,6 +316,10 @@ def plot_margins(
         ):
             chosen = points[labels == label]
             ax.plot(*chosen.T, marker, color=colour, markersize=2.5)
+        wrong = points[svm.predict(points) != labels]
+        if len(wrong):
+            ring = {"markersize": 8, "markerfacecolor": "none", "color": "black"}
+            ax.plot(*wrong.T, "o", **ring)
         scores = svm.decision_function(grid).reshape(x.shape)
         ax.contour(
             x,
@@ -371,22 +397,29 @@ def plot_class_gains(
 
 
 @styled
-def plot_steps(steps: Mapping[str, tuple[float, float, Estimate]]) -> Figure:
+def plot_steps(
+    steps: Mapping[str, tuple[float, float, Estimate]],
+    limits: tuple[tuple[float, float], tuple[float, float]] | None = None,
+) -> Figure:
     """Plot the accuracies before and after each change, and beside them its gain.
 
-    The accuracy before is hollow. A gain is grey if its interval contains 0.
+    The accuracy before is a hollow circle, larger than the dot of the one after, so
+    that both are seen where they agree. A gain is grey if its interval contains 0.
 
     steps: for each change the accuracies in per cent before and after, and the gain in
     points with its interval.
+    limits: of the two axes, for figures that are compared; None for those of the data.
     """
     figure, axes = make_figure(0.6 + 0.21 * len(steps), 1, 2, sharey=True)
     levels, gains = axes[0]
     for y, (before, after, (mean, low, high)) in enumerate(steps.values()):
         colour = COLOURS[0] if low > 0 or high < 0 else "#888888"
-        arrow = {"arrowstyle": "->", "color": colour}
-        levels.annotate("", (after, y), (before, y), arrowprops=arrow)
-        levels.plot(before, y, "o", markerfacecolor="white", color=colour)
-        levels.plot(after, y, "o", color=colour)
+        if abs(after - before) > 0.7:  # else it would lie inside the circle
+            arrow = {"arrowstyle": "->", "color": colour}
+            levels.annotate("", (after, y), (before, y), arrowprops=arrow)
+        hollow = {"markerfacecolor": "white", "markersize": 7}
+        levels.plot(before, y, "o", color=colour, **hollow)
+        levels.plot(after, y, "o", color=colour, markersize=3.5)
         reach = [[mean - low], [high - mean]]
         gains.errorbar(mean, y, xerr=reach, fmt="o", capsize=2, color=colour)
     gains.axvline(0, color="black", linestyle="--", linewidth=0.8)
@@ -394,6 +427,9 @@ def plot_steps(steps: Mapping[str, tuple[float, float, Estimate]]) -> Figure:
     gains.set_xlabel("gain (points)")
     levels.set_ylim(len(steps) - 0.5, -0.5)
     levels.set_yticks(range(len(steps)), list(steps))
+    if limits:
+        levels.set_xlim(limits[0])
+        gains.set_xlim(limits[1])
     for ax in axes[0]:
         ax.grid(axis="y", visible=False)
         ax.tick_params(axis="y", length=0)

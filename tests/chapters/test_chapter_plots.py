@@ -28,6 +28,7 @@ BOX = (1, 0, 3, 2)  # left, top, right, bottom
 FIGURES = {
     "answers": lambda: transfer.plot_answers([COLOUR] * 2, CLASSES, ANSWERS, ["dog"]),
     "pipeline": transfer.plot_pipeline,
+    "stages": transfer.plot_stages,
     "accuracies": lambda: transfer.plot_accuracies({"a": 20, "b": 90.4}),
     "opinions": lambda: transfer.plot_opinions({"a": 0.5, "b": -1}, *CLASSES, None),
     "opinions with image": lambda: transfer.plot_opinions(
@@ -137,7 +138,7 @@ def test_an_arrow_leads_from_the_side_of_one_block_to_that_of_the_next():
     assert to_hex(arrow.arrow_patch.get_edgecolor()) == to_hex("red")
 
 
-@pytest.mark.parametrize("name", ["pipeline", "parts", "networks"])
+@pytest.mark.parametrize("name", ["pipeline", "stages", "parts", "networks"])
 def test_blocks_of_a_diagram_do_not_overlap_and_all_are_joined(name):
     ax = FIGURES[name]().axes[0]
     boxes = [patch.get_bbox() for patch in ax.patches]
@@ -221,6 +222,28 @@ def test_a_plane_and_its_margins_are_where_the_scores_say():
         assert scores == pytest.approx(np.full(len(scores), level), abs=1e-6)
     drawn = np.concatenate([line.get_xydata() for line in ax.lines])
     assert len(drawn) == len(POINTS)
+
+
+def test_an_image_on_the_wrong_side_of_a_plane_is_ringed():
+    labels = POINTS[:, 0] > 0
+    labels[3] = not labels[3]
+    [ax] = transfer.plot_margins(POINTS, labels, {"C = 1": SVM}).axes
+    ring = ax.lines[-1]
+    assert np.array_equal(ring.get_xydata(), POINTS[[3]])
+    assert ring.get_markerfacecolor() == "none"
+
+
+def test_steps_that_are_compared_have_the_same_axes():
+    steps = {"a → b": (70, 75, (5, 3, 7))}
+    levels, gains = transfer.plot_steps(steps, ((60, 90), (-2, 8))).axes
+    assert levels.get_xlim() == (60, 90)
+    assert gains.get_xlim() == (-2, 8)
+
+
+def test_a_class_map_names_the_share_of_variance_of_its_axes():
+    ax = transfer.plot_class_map(POINTS[:5], list("abcde"), None, (0.5, 0.25)).axes[0]
+    assert ax.get_xlabel() == "first direction (50% of the variance)"
+    assert ax.get_ylabel() == "second direction (25% of the variance)"
 
 
 def test_mistakes_are_coloured_and_right_answers_are_not():
