@@ -170,48 +170,6 @@ def plot_sweep(
 
 
 @styled
-def plot_trainings(
-    runs: Mapping[str, Mapping[str, Sequence[float]]], zoom: tuple[float, float]
-) -> Figure:
-    """Plot accuracies, with a row for each kind of run and a colour for each network.
-
-    Every training is a dot. The right panel enlarges the upper end.
-
-    runs: {network: {kind: one accuracy in per cent for each seed}}.
-    zoom: the ends of the right panel.
-    """
-    kinds = list(dict.fromkeys(kind for trained in runs.values() for kind in trained))
-    figure, axes = make_figure(0.75 + 0.2 * len(kinds), 1, 2, sharey=True)
-    whole, enlarged = axes[0]
-    for index, (network, trained) in enumerate(runs.items()):
-        offset = 0.3 * (index - (len(runs) - 1) / 2)
-        x: list[float] = []
-        y: list[float] = []
-        for kind, accuracies in trained.items():
-            x += list(accuracies)
-            y += [kinds.index(kind) + offset] * len(accuracies)
-        for ax in (whole, enlarged):
-            ax.plot(
-                x,
-                y,
-                linestyle="",
-                marker=MARKERS[index],
-                color=COLOURS[index],
-                alpha=0.7,
-                label=network,
-            )
-    for ax in (whole, enlarged):
-        ax.set_xlabel("target accuracy (%)")
-        ax.tick_params(axis="y", length=0)
-    whole.set_ylim(len(kinds) - 0.5, -0.5)
-    whole.set_yticks(range(len(kinds)), kinds)
-    enlarged.set_xlim(zoom)
-    handles, names = whole.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=len(names))
-    return figure
-
-
-@styled
 def plot_confusions(matrices: Mapping[str, ArrayLike]) -> Figure:
     """Plot confusion matrices (K, K) side by side.
 

@@ -21,7 +21,6 @@ CAT = [("cat", 0.75), ("dog", 0.25)]
 DOG = [("dog", 0.6), ("cat", 0.4)]
 ANSWERS = {"small": [DOG, DOG], "large": [CAT, DOG]}
 HITS = {"net": {"map": (0.75, 0.5, 1.1), "random": (0.25, -0.1, 0.6)}}
-TRAININGS = {"small": {"plain": [50, 60], "black": [40]}, "large": {"black": [70]}}
 SVM = LinearSVC(random_state=0).fit(POINTS, POINTS[:, 0] > 0)
 PIXELS = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 BOX = (1, 0, 3, 2)  # left, top, right, bottom
@@ -82,7 +81,6 @@ FIGURES = {
             "domain (%)": {"own": {"fixed 1": [80]}, "new": {"fixed 1": [99]}},
         }
     ),
-    "trainings": lambda: dann.plot_trainings(TRAININGS, (60, 90)),
     "confusions": lambda: dann.plot_confusions(
         {"all": np.eye(3), "few": [[3, 1], [0, 0]]}
     ),
@@ -329,20 +327,6 @@ def test_a_sweep_has_a_dot_for_each_seed_and_a_bar_at_their_mean():
     assert means == [60, 60]
     assert [dots(line) for line in domain.lines] == [[(80, -0.15)], [(99, 0.15)]]
     assert written(domain.get_legend()) == ["own", "new"]
-
-
-def test_trainings_are_dots_in_both_panels_and_the_right_one_is_enlarged():
-    figure = dann.plot_trainings(TRAININGS, (60, 90))
-    for ax in figure.axes:
-        small, large = ax.lines
-        assert small.get_xdata().tolist() == [50, 60, 40]
-        assert np.round(small.get_ydata()).tolist() == [0, 0, 1]
-        assert large.get_xdata().tolist() == [70]
-        assert np.round(large.get_ydata()).tolist() == [1]
-    whole, enlarged = figure.axes
-    assert row_names(whole) == {0: "plain", 1: "black"}
-    assert enlarged.get_xlim() == (60, 90)
-    assert written(figure.legends[0]) == ["small", "large"]
 
 
 def test_a_confusion_matrix_shows_shares_of_each_label_from_5_per_cent_on():
