@@ -94,10 +94,14 @@ def fool(its: Variables) -> None:
     the gradient of the target's score and clamped to [0, 1] after each, until the
     network takes what a file of 8 bits keeps of it for the target, and `steps` their
     number.
-    Let `clean` be the `pixels` of this profile, and `fooled` what `adversarial.fool`
-    makes of these.
     """
     _expect_saved(its, "x", its.x)
+
+
+def fool_all(its: Variables) -> None:
+    """Let `clean` be the `pixels` of this profile, and `fooled` what `adversarial.fool`
+    makes of these.
+    """
     _expect_saved(its, "fooled.images", its.fooled.images[its.fooled.success])
 
 

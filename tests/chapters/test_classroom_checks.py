@@ -185,12 +185,14 @@ def test_visualizing_knows_maps_that_cannot_be_made_again_or_are_all_one(
 
 def test_visualizing_finds_images_that_no_file_can_hold(network, pixels):
     fooled = adversarial.fool(network, pixels, 3)
-    right = {"network": network, "target": 3, "x": fooled.images[:1], "fooled": fooled}
+    right = {"network": network, "target": 3}
     traps = []
+    traps_of_all = []
     for wrong in (fooled.images + 0.5, pixels):
         traps.append({"x": wrong[:1]})
-        traps.append({"fooled": replace(fooled, images=wrong)})
-    finds(visualizing.fool, *traps, **right)
+        traps_of_all.append({"fooled": replace(fooled, images=wrong)})
+    finds(visualizing.fool, *traps, **right, x=fooled.images[:1])
+    finds(visualizing.fool_all, *traps_of_all, **right, fooled=fooled)
 
 
 def test_visualizing_finds_drawings_that_do_not_climb(network, pixels):
