@@ -41,7 +41,8 @@ authors = ["One", "Another"]
 how_to_read = "Cells & 5% of notes."
 """
 SETUP = """from labreport.notebook import Chapter
-chapter = Chapter("{name}", profile=profile)"""
+chapter = Chapter("{name}", profile, seed)"""
+PARAMETERS = 'profile = "quick"\nseed = 0'
 SMOKE = Run("smoke")
 QUICK = Run("quick")
 # The files that take longest, first: a file runs whole in one process, and a long one
@@ -102,7 +103,7 @@ class Project:
         """
         first = [
             text("# A chapter", *tags),
-            code('profile = "quick"', "parameters"),
+            code(PARAMETERS, "parameters"),
             code(SETUP.format(name=name), "remove-cell"),
         ]
         notebook = new_notebook(cells=[*first, *cells])

@@ -149,13 +149,14 @@ def _new(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from labreport.editions.execute import run_notebooks
+    from labreport.editions.execute import require_outlines, run_notebooks
     from labreport.editions.sources import select_sources
     from labreport.editions.staleness import find_stale
 
     run = _choose_run(args)
     with _alone(run):
         sources = select_sources(args.chapters)
+        require_outlines(sources)
         if args.stale:
             sources = find_stale(sources, run)
         run_notebooks(sources, run, _say)

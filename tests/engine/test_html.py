@@ -73,7 +73,7 @@ def execute_here(notebook, monkeypatch):
     time.
     """
     shell = InteractiveShell()
-    shell.push({"profile": "smoke"})
+    shell.push({"profile": "smoke", "seed": 0})
     monkeypatch.setattr(notebook_module, "get_ipython", lambda: shell)
     for cell in notebook.cells:
         if cell.cell_type == "code" and "parameters" not in cell.metadata.tags:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
-from conftest import QUICK, SMOKE, code, text
+from conftest import PARAMETERS, QUICK, SMOKE, code, text
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError
 from nbformat.v4 import new_code_cell, new_notebook, new_output
@@ -265,7 +265,7 @@ def test_a_run_has_its_profile_and_seed_and_says_what_it_was_made_from(project):
     assert not staleness.is_stale(source, run)
     executed = execute.read_executed(source, run)
     assert [output.text for output in executed.cells[3].outputs] == ["smoke 4\n"]
-    assert executed.cells[1].source == 'profile = "quick"'
+    assert executed.cells[1].source == PARAMETERS
     made = executed.metadata.labreport
     assert made["inputs"] == staleness.fingerprint(source.read(), run)
     assert 0 < execute.last_duration(source, run) == made["seconds"]

@@ -18,6 +18,7 @@ from labreport.editions.sources import Source, find_sources
 from labreport.editions.staleness import find_named_results, read_modules_beside
 from labreport.imports import find_imported
 from labreport.notebook.code import used_names
+from labreport.notebook.parameters import assign
 from labreport.notebook.references import References, find_tokens
 
 FILES = ("README.md", "nbgrader_config.py")
@@ -25,11 +26,11 @@ PART = ast.Attribute | ast.Subscript
 BEGIN = "### BEGIN SOLUTION"
 END = "### END SOLUTION"
 # A grader passes no parameters, and nothing there says which notebook a kernel runs.
-PARAMETERS = """import os
+PROFILE = 'os.environ.get("LABREPORT_PROFILE", "quick")'
+SESSION = """import os
 
 os.environ.setdefault("JPY_SESSION_NAME", "{name}.ipynb")  # whose prose shows numbers
-profile = os.environ.get("LABREPORT_PROFILE", "quick")
-seed = 0"""
+{parameters}"""
 HOW_TO_WORK = """\
 Write what is missing where a cell says `YOUR CODE HERE` or `YOUR ANSWER HERE`, from top
 to bottom: later cells need what earlier ones define, and until it is there they stop
@@ -126,7 +127,9 @@ def make_notebook(source: Source) -> NotebookNode:
         if "exercise" in kinds:
             cells += _write_exercise(cell, checks, tasks)
         elif "parameters" in kinds:
-            cells.append(new_code_cell(PARAMETERS.format(name=source.name), id=cell.id))
+            parameters = assign(cell.source, PROFILE, "0")
+            code = SESSION.format(name=source.name, parameters=parameters)
+            cells.append(new_code_cell(code, id=cell.id))
         elif "question" in kinds:
             cells.append(_write_question(cell))
         elif "answer" not in kinds:

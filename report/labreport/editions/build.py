@@ -8,11 +8,16 @@ from pathlib import Path
 
 import nbformat
 
-from labreport import LabreportError, environment, paths
+from labreport import environment, paths
 from labreport.editions.contents import Contents, collect
 from labreport.editions.copies import make_copies
 from labreport.editions.current import digest_inputs, save_digest
-from labreport.editions.execute import Say, read_executed, run_notebooks
+from labreport.editions.execute import (
+    Say,
+    read_executed,
+    require_outlines,
+    run_notebooks,
+)
 from labreport.editions.fonts import choose_fonts
 from labreport.editions.html import make_pages
 from labreport.editions.latex import make_document
@@ -22,7 +27,6 @@ from labreport.editions.typeset import (
     find_overflows,
     typeset,
 )
-from labreport.notebook.outline import read_outline
 from labreport.runs import Run
 
 
@@ -62,9 +66,8 @@ def _run_stale(
     without running them.
     """
     read_title_page()
+    require_outlines(sources)
     for source in sources:
-        for mistake in read_outline(source.path, source.number).mistakes:
-            raise LabreportError(mistake)
         if source not in stale:
             say(f"{source.name}: up to date")
     if stale:

@@ -73,7 +73,7 @@ def collect(run: Run, notebooks: Iterable[tuple[Source, NotebookNode]]) -> Conte
     headlines: Headlines = {}
     refuted: list[str] = []
     for source, notebook in notebooks:
-        chapter = read_chapter(source, notebook)
+        chapter = read_chapter(source, notebook, run)
         chapters.append(chapter)
         labels |= chapter.numbering.labels
         refuted += chapter.refuted

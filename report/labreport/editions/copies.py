@@ -3,9 +3,7 @@ repository's page shows them.
 """
 
 import base64
-import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from labreport.editions.prose import REFUTED, Edition, link, raw, write_prose
 from labreport.notebook.messages import FLOATS, MIME
 from labreport.notebook.numbering import Label
 from labreport.notebook.outline import HIDING, question_words
+from labreport.notebook.parameters import set_parameters
 from labreport.notebook.references import citeproc
 from labreport.notebook.syntax import Node, Tree
 from labreport.notebook.tables import markdown_table
@@ -83,13 +82,14 @@ def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
     notebook, _, works = write_prose(
         chapter, contents, edition(chapter.name), LANGUAGE, options
     )
+    set_parameters(notebook, contents.run)
     address = _find_notebook(chapter, contents.run)
     cells: list[NotebookNode] = []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cells += _markdown_parts(cell)
         else:
-            cells += _code_parts(cell, chapter, address)
+            cells += _code_parts(cell, address)
     compress_photographs(cells)
     if works:
         bibliography = f"## Bibliography\n\n{works}"
@@ -122,9 +122,7 @@ def _markdown_parts(cell: NotebookNode) -> Iterator[NotebookNode]:
         yield cell
 
 
-def _code_parts(
-    cell: NotebookNode, chapter: ExecutedChapter, address: str
-) -> Iterator[NotebookNode]:
+def _code_parts(cell: NotebookNode, address: str) -> Iterator[NotebookNode]:
     """A cell of code as the copy has it, and behind it the captions and tables that it
     made.
 
@@ -140,21 +138,13 @@ def _code_parts(
         yield from _printed_part(cell)
     else:
         link_to_code = ""
-        yield _shown_part(cell, chapter)
+        cell.outputs = _plain_outputs(cell.outputs)
+        yield cell
     for place, (output, message) in enumerate(floats):
         identity = f"{cell.id}-{place}"
         if is_hidden:
             yield from _picture_part(output, message, identity)
         yield _caption_part(message, link_to_code, identity)
-
-
-def _shown_part(cell: NotebookNode, chapter: ExecutedChapter) -> NotebookNode:
-    """A cell with its code and its outputs; of parameters, with those of the run."""
-    if "parameters" in tags(cell):
-        cell.source = _assign(cell.source, "profile", chapter.description["profile"])
-        cell.source = _assign(cell.source, "seed", chapter.description["seed"])
-    cell.outputs = _plain_outputs(cell.outputs)
-    return cell
 
 
 def _printed_part(cell: NotebookNode) -> Iterator[NotebookNode]:
@@ -186,12 +176,6 @@ def _caption_part(
         table = markdown_table(message["columns"], message["rows"], message["align"])
         text += f"\n\n{table}"
     return new_markdown_cell(text.strip(), id=identity)
-
-
-def _assign(source: str, name: str, value: object) -> str:
-    """Write another value where a cell assigns one to that name."""
-    line = f"{name} = {json.dumps(value, ensure_ascii=False)}"
-    return re.sub(rf"(?m)^{name} = .*", lambda _: line, source)
 
 
 def _plain_outputs(shown: Iterable[NotebookNode]) -> list[NotebookNode]:

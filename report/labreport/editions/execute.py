@@ -5,10 +5,9 @@ import copy
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -25,10 +24,12 @@ from nbclient.exceptions import (
 from nbformat import NotebookNode
 from tqdm import tqdm
 
-from labreport import environment, expected, first_line, paths
-from labreport.chapters import code_cells, read_notebook, tags
+from labreport import LabreportError, environment, expected, first_line, paths
+from labreport.chapters import code_cells, read_notebook
 from labreport.editions.sources import Source
 from labreport.editions.staleness import fingerprint
+from labreport.notebook.outline import read_outline
+from labreport.notebook.parameters import set_parameters
 from labreport.runs import Run
 
 Say = Callable[[str], None]
@@ -60,6 +61,15 @@ class OwnKernelManager(AsyncKernelManager):
         return KernelSpec(
             argv=command, display_name="Python 3", language="python", env=env
         )
+
+
+def require_outlines(sources: Iterable[Source]) -> None:
+    """Raise LabreportError for the first mistake in these notebooks that can be seen
+    without running them.
+    """
+    for source in sources:
+        for mistake in read_outline(source.path, source.number).mistakes:
+            raise LabreportError(mistake)
 
 
 def run_notebooks(sources: Sequence[Source], run: Run, say: Say) -> None:
@@ -102,7 +112,7 @@ def execute(source: Source, run: Run, row: int = 0) -> float:
     notebook = source.read()
     inputs = fingerprint(notebook, run)
     executed = copy.deepcopy(notebook)
-    _set_parameters(executed, **asdict(run))
+    set_parameters(executed, run)
     begun = time.monotonic()
     # In a loop of its own, and on Windows not the kind that cannot wait for sockets.
     with closing(asyncio.SelectorEventLoop()) as loop:
@@ -124,17 +134,6 @@ def execute(source: Source, run: Run, row: int = 0) -> float:
     _write(executed_file, executed)
     failed_file.unlink(missing_ok=True)
     return seconds
-
-
-def _set_parameters(notebook: NotebookNode, **parameters: Any) -> None:
-    """Assign other values at the end of the first cell tagged "parameters", if there is
-    one.
-    """
-    for cell in code_cells(notebook):
-        if "parameters" in tags(cell):
-            lines = [f"{name} = {value!r}" for name, value in parameters.items()]
-            cell.source = "\n".join([cell.source, *lines])
-            return
 
 
 async def _run_cells(notebook: NotebookNode, name: str, row: int) -> str:

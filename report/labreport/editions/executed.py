@@ -24,6 +24,7 @@ from labreport.notebook.messages import FLOATS, Description, Values, Verdict
 from labreport.notebook.numbering import Numbering, read_heading
 from labreport.notebook.references import write_text
 from labreport.notebook.syntax import Tree, nodes, parse
+from labreport.runs import Run
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,14 @@ class CodeAbove(NamedTuple):
     said: Values
 
 
-def read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
-    """Read the executed notebook of a chapter.
+def read_chapter(source: Source, notebook: NotebookNode, run: Run) -> ExecutedChapter:
+    """Read the notebook of a chapter as that run executed it.
 
-    Raises LabreportError for a placeholder without value, for a claim that is neither
-    true nor false, and for a label that is used twice.
+    Raises LabreportError for a profile or a seed that is not the run's, for a
+    placeholder without value, for a claim that is neither true nor false, and for a
+    label that is used twice.
     """
-    description = _read_description(source, notebook)
+    description = _read_description(source, notebook, run)
     above = _read_code_above(notebook)
     # These trees are changed until the chapter is made of them, and never after.
     prose, numbers = _read_prose(source.name, notebook, above)
@@ -115,14 +117,17 @@ def read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
     )
 
 
-def _read_description(source: Source, notebook: NotebookNode) -> Description:
+def _read_description(source: Source, notebook: NotebookNode, run: Run) -> Description:
     descriptions = [message for _, message in messages(notebook, "chapter")]
-    calls = [f"Chapter({description['name']!r})" for description in descriptions]
-    if calls != [f"Chapter({source.name!r})"]:
+    calls = []
+    for said in descriptions:
+        calls.append(f"Chapter({said['name']!r}, {said['profile']!r}, {said['seed']})")
+    wanted = f"Chapter({source.name!r}, {run.profile!r}, {run.seed})"
+    if calls != [wanted]:
         raise expected(
-            f"Chapter({source.name!r}, profile) once in {source.path.name}",
+            f"{wanted} once in the run of {source.path.name}",
             ", ".join(calls) or "none",
-            "name it after the file",
+            f"write Chapter({source.name!r}, profile, seed)",
         )
     return descriptions[0]
 

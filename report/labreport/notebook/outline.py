@@ -25,6 +25,7 @@ from labreport.notebook.numbering import (
     formula_node,
     match_environment,
 )
+from labreport.notebook.parameters import find_parameters
 from labreport.notebook.syntax import (
     Node,
     Tree,
@@ -175,7 +176,8 @@ def read_outline(path: Path, number: str) -> Outline:
     numbers.
     """
     outline = Outline(Numbering(number, path.stem))
-    cells = read_notebook(path).cells
+    notebook = read_notebook(path)
+    cells = notebook.cells
     where = f"{path.stem}, cell"
     trees: dict[int, Tree] = {}
     try:
@@ -195,9 +197,10 @@ def read_outline(path: Path, number: str) -> Outline:
         outline.mistakes.append(
             f"{where} 1: expected a top heading (# Title), got none; begin with one."
         )
-    if not any("parameters" in tags(cell) for cell in cells):
-        wanted = "a cell tagged 'parameters' with profile = \"quick\""
-        outline.mistakes.append(f"{where} 2: expected {wanted}, got none; add one.")
+    try:
+        find_parameters(notebook)
+    except LabreportError as error:
+        outline.mistakes.append(f"{where} 2: {error}")
     return outline
 
 
