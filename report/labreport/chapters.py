@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 from nbformat import NotebookNode
@@ -44,6 +45,21 @@ def _name_cells(notebook: NotebookNode) -> None:
 def tags(cell: NotebookNode) -> list[str]:
     """Return the tags in a cell's metadata."""
     return cell.metadata.get("tags", [])
+
+
+class Visibility(NamedTuple):
+    """Whether the report shows a cell's source, and what it prints or displays."""
+
+    source: bool
+    outputs: bool
+
+
+def visibility(cell: NotebookNode) -> Visibility:
+    """Return what of a cell the report shows, by its tags."""
+    hiding = set(tags(cell))
+    if cell.cell_type == "raw" or hiding & {"remove-cell", "parameters"}:
+        return Visibility(source=False, outputs=False)
+    return Visibility("remove-input" not in hiding, "remove-output" not in hiding)
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:

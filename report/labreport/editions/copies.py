@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from labreport import paths
-from labreport.chapters import tags
+from labreport.chapters import tags, visibility
 from labreport.editions.contents import Contents
 from labreport.editions.executed import ExecutedChapter
 from labreport.editions.outputs import is_shown, outputs
@@ -21,7 +21,7 @@ from labreport.editions.pictures import PHOTOGRAPHIC, compress
 from labreport.editions.prose import REFUTED, Edition, link, raw, write_prose
 from labreport.notebook.messages import FLOATS, MIME
 from labreport.notebook.numbering import Label
-from labreport.notebook.outline import HIDING, question_words
+from labreport.notebook.outline import question_words
 from labreport.notebook.parameters import set_parameters
 from labreport.notebook.references import citeproc
 from labreport.notebook.syntax import Node, Tree
@@ -129,10 +129,11 @@ def _code_parts(cell: NotebookNode, address: str) -> Iterator[NotebookNode]:
     A repository's page unfolds hidden code, so of a hidden cell only what it shows is
     there, and a link to its code at the address of the chapter's notebook.
     """
-    if not HIDING.isdisjoint(tags(cell)):
+    shown = visibility(cell)
+    if not shown.outputs:
         cell.outputs = []
     floats = list(outputs(cell, *FLOATS))
-    is_hidden = not {"remove-cell", "remove-input"}.isdisjoint(tags(cell))
+    is_hidden = not shown.source and "parameters" not in tags(cell)
     if is_hidden:
         link_to_code = f" [code]({address}#cell-id={cell.id})"
         yield from _printed_part(cell)

@@ -99,16 +99,6 @@ def _number(number: str) -> Node:
     return prose.span([{"t": "Str", "c": number}], "number")
 
 
-def _fold_code(cell: NotebookNode) -> None:
-    """Keep a hidden cell, with its code folded, if the prose below has numbers of it.
-
-    The links of these numbers lead to the cell.
-    """
-    has_numbers = any(message["values"] for _, message in outputs(cell, "values"))
-    if has_numbers and "remove-cell" in tags(cell):
-        cell.metadata.tags = ["remove-input", "remove-output"]
-
-
 def make_pages(contents: Contents) -> dict[str, str]:
     """Write index.html and a page for each chapter, by file name.
 
@@ -172,8 +162,6 @@ def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
     notebook, headings, works = prose.write_prose(
         chapter, contents, edition(chapter.name), "html", options
     )
-    for cell in notebook.cells:
-        _fold_code(cell)
     copy = paths.report() / "notebooks" / f"{chapter.name}.ipynb"
     address = ""
     if copy.is_file():

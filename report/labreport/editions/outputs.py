@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
 
 from labreport import LabreportError, first_line
-from labreport.chapters import code_cells, tags
+from labreport.chapters import visibility
 from labreport.notebook.messages import FLOATS, MIME
-from labreport.notebook.outline import HIDING
 
 
 class Fragment(NamedTuple):
@@ -54,9 +52,10 @@ def fragments(notebook: NotebookNode) -> Iterator[Fragment]:
     tables.
     """
     for position, cell in enumerate(notebook.cells, start=1):
-        if cell.cell_type == "markdown":
+        shown = visibility(cell)
+        if cell.cell_type == "markdown" and shown.source:
             yield Fragment(position, cell, "source")
-        if not HIDING.isdisjoint(tags(cell)):
+        if not shown.outputs:
             continue
         for _, message in outputs(cell, *FLOATS):
             yield Fragment(position, message, "caption")
@@ -79,15 +78,23 @@ def locate_errors(chapter: str, fragment: Fragment) -> Iterator[None]:
 
 
 def select_shown(notebook: NotebookNode) -> NotebookNode:
-    """Select the cells, inputs and outputs that no tag keeps out of the report."""
-    removal = TagRemovePreprocessor(
-        remove_cell_tags={"remove-cell", "parameters"},
-        remove_input_tags={"remove-input"},
-        remove_all_outputs_tags={"remove-output"},
-    )
-    notebook, _ = removal.preprocess(notebook, {})
-    for cell in code_cells(notebook):
-        cell.outputs = [output for output in cell.outputs if is_shown(output)]
+    """Select the cells and outputs that the report shows, in place.
+
+    A cell of which the prose below has numbers stays, as a page's links lead to it.
+    """
+    cells: list[NotebookNode] = []
+    for cell in notebook.cells:
+        shown = visibility(cell)
+        has_numbers = any(said["values"] for _, said in outputs(cell, "values"))
+        if not shown.source:
+            # As the templates of nbconvert read it.
+            cell.metadata.transient = {"remove_source": True}
+        if cell.cell_type == "code":
+            kept = filter(is_shown, cell.outputs if shown.outputs else [])
+            cell.outputs = list(kept)
+        if any(shown) or has_numbers:
+            cells.append(cell)
+    notebook.cells = cells
     return notebook
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from nbformat import NotebookNode
 
 from labreport import LabreportError, expected
+from labreport.chapters import visibility
 from labreport.editions.contents import Contents
 from labreport.editions.executed import ExecutedChapter, Number
 from labreport.editions.outputs import fragments, locate_errors
@@ -238,7 +239,7 @@ def write_prose(
     """Write all Markdown of a chapter as the edition has it, in one run of pandoc.
 
     Returns a copy of the notebook with these texts, its headings, and the works cited.
-    The copy has no raw cells: no edition shows them.
+    The copy has no text that no edition shows.
     Raises LabreportError, which names the text, where one cannot be written.
     """
     notebook = deepcopy(chapter.notebook)
@@ -266,6 +267,6 @@ def write_prose(
     works = texts.pop()
     for fragment, text in zip(pieces, texts, strict=True):
         fragment.box[fragment.key] = text
-    shown = [cell for cell in notebook.cells if cell.cell_type != "raw"]
-    notebook.cells = shown
+    cells = notebook.cells
+    notebook.cells = [c for c in cells if c.cell_type == "code" or visibility(c).source]
     return notebook, prose_filter.headings, works

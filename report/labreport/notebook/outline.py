@@ -10,7 +10,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from labreport import LabreportError, expected, first_line
-from labreport.chapters import read_notebook, tags
+from labreport.chapters import read_notebook, tags, visibility
 from labreport.notebook.claims import Claim, claims_of, require_claims
 from labreport.notebook.code import shown_floats, used_names
 from labreport.notebook.expressions import (
@@ -35,8 +35,6 @@ from labreport.notebook.syntax import (
     words,
 )
 
-# Tags that keep what a cell shows out of the report.
-HIDING = frozenset({"remove-cell", "remove-output"})
 KEY = r"[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?"
 _REFERENCE = rf"(?<![\w@\\])@{KEY}"
 REFERENCE_OR_CITATION = re.compile(rf"\[[^\[\]]*?@[A-Za-z][^\[\]]*\]|{_REFERENCE}")
@@ -137,7 +135,7 @@ class Outline:
         does not say literally.
         """
         self.code.append(CodeCell(cell.id, cell.source.strip()))
-        if not HIDING.isdisjoint(tags(cell)):
+        if not visibility(cell).outputs:
             return
         for kind, name, _ in shown_floats(cell.source):
             if not name:
@@ -188,7 +186,7 @@ def read_outline(path: Path, number: str) -> Outline:
         try:
             if cell.cell_type == "code":
                 outline.add_code(position, cell)
-            elif cell.cell_type == "markdown":
+            elif visibility(cell).source:
                 outline.add_markdown(position, cell, trees.get(position, []))
         except LabreportError as error:
             start = first_line(cell.source, 40)
