@@ -3,8 +3,9 @@ tables that it shows.
 """
 
 import ast
-import symtable
-from collections.abc import Iterable, Iterator
+import dis
+from collections.abc import Iterator
+from types import CodeType
 
 from labreport.magics import as_python
 
@@ -15,6 +16,9 @@ SHOWN = {
     "show_explorer": "fig",
     "show_table": "tab",
 }
+_LOADS = ("LOAD_NAME", "LOAD_GLOBAL")
+_STORES = ("STORE_NAME", "STORE_GLOBAL")
+_COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
 
 
 def used_names(source: str) -> tuple[set[str], set[str]]:
@@ -23,102 +27,44 @@ def used_names(source: str) -> tuple[set[str], set[str]]:
 
     It takes a name that it replaces too, if it reads it before, as in x = 2 * x.
     """
-    code = as_python(source)
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     try:
-        table = symtable.symtable(code, "cell", "exec")
-        tree = ast.parse(code)
-    except SyntaxError:
+        return _names_in(compile(as_python(source), "cell", "exec", flags))
+    except (SyntaxError, ValueError):
         return set(), set()
-    symbols = _cell_symbols(table, tree)
-    imported = {symbol.get_name() for symbol in symbols if symbol.is_imported()}
-    assigned = {symbol.get_name() for symbol in symbols if symbol.is_assigned()}
-    assigned -= imported
-    taken = _global_names(symbols)
-    for child in table.get_children():
-        taken |= _names_taken_by(child)
-    taken -= assigned | imported
-    return taken | (_names_read_first(tree) & assigned), assigned
 
 
-def _cell_symbols(
-    table: symtable.SymbolTable, tree: ast.Module
-) -> list[symtable.Symbol]:
-    """Return the symbols of a cell's own scope.
+def _names_in(scope: CodeType) -> tuple[set[str], set[str]]:
+    """Return the global names that a scope takes, and those that it assigns."""
+    taken: set[str] = set()
+    later: set[str] = set()  # when its functions are called
+    assigned: set[str] = set()
+    imported: set[str] = set()
+    before = ""
+    for step in _instructions(scope):
+        name = step.argval
+        if isinstance(name, CodeType):
+            later |= _names_in(name)[0]
+        elif step.opname in _STORES:
+            given = imported if before.startswith("IMPORT_") else assigned
+            given.add(name)
+        elif step.opname in _LOADS and name not in assigned | imported:
+            taken.add(name)
+        before = step.opname
+    taken |= later - assigned - imported
+    # Python itself reads __name__ for a class.
+    return {name for name in taken if not name.startswith("__")}, assigned
 
-    From Python 3.12 its table has the variables of its comprehensions too.
+
+def _instructions(scope: CodeType) -> Iterator[dis.Instruction]:
+    """Yield the instructions of a scope, and where they stand those of comprehensions,
+    which from Python 3.12 are a part of it already, but for generators.
     """
-    foreign = set()
-    for node in ast.walk(tree):
-        foreign |= _comprehension_variables(node)
-    for name, _ in _own_names(tree):
-        foreign.discard(name.id)
-    return [s for s in table.get_symbols() if s.get_name() not in foreign]
-
-
-def _names_read_first(tree: ast.Module) -> set[str]:
-    """Return the names that the cell's own statements read before they assign them."""
-    stores: dict[str, tuple[int, int]] = {}  # by name: where it is assigned first
-    loads: list[tuple[str, tuple[int, int]]] = []
-    for name, assignment in _own_names(tree):
-        place = (name.lineno, name.col_offset)
-        if isinstance(name.ctx, ast.Load):
-            loads.append((name.id, place))
-            continue
-        if isinstance(assignment, ast.AugAssign):
-            loads.append((name.id, place))
-        if assignment is not None:
-            # What stands behind the sign is read first.
-            place = (assignment.end_lineno or 0, assignment.end_col_offset or 0)
-        stores[name.id] = min(place, stores.get(name.id, place))
-    return {name for name, place in loads if name in stores and place < stores[name]}
-
-
-def _own_names(
-    node: ast.AST, assignment: ast.stmt | None = None
-) -> Iterator[tuple[ast.Name, ast.stmt | None]]:
-    """Yield the names below a node, each with the assignment that contains it.
-
-    Those of functions, which run when they are called, and the variables of a
-    comprehension are not among them.
-    """
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-        return
-    if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
-        assignment = node
-    variables = _comprehension_variables(node)
-    for child in ast.iter_child_nodes(node):
-        for name, within in _own_names(child, assignment):
-            if name.id not in variables:
-                yield name, within
-    if isinstance(node, ast.Name):
-        yield node, assignment
-
-
-def _comprehension_variables(node: ast.AST) -> set[str]:
-    """Return the variables of a comprehension; none for another node."""
-    variables = set()
-    for generator in getattr(node, "generators", ()):
-        for part in ast.walk(generator.target):
-            if isinstance(part, ast.Name):
-                variables.add(part.id)
-    return variables
-
-
-def _global_names(symbols: Iterable[symtable.Symbol]) -> set[str]:
-    """Return the global names that a scope reads."""
-    names = set()
-    for symbol in symbols:
-        if symbol.is_referenced() and symbol.is_global():
-            names.add(symbol.get_name())
-    return names
-
-
-def _names_taken_by(table: symtable.SymbolTable) -> set[str]:
-    """Return the global names that a scope reads, or a scope in it."""
-    names = _global_names(table.get_symbols())
-    for child in table.get_children():
-        names |= _names_taken_by(child)
-    return names
+    for step in dis.get_instructions(scope):
+        if getattr(step.argval, "co_name", "") in _COMPREHENSIONS:
+            yield from _instructions(step.argval)
+        else:
+            yield step
 
 
 def shown_floats(source: str) -> Iterator[tuple[str, str, list[str]]]:
