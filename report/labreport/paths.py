@@ -86,6 +86,11 @@ def networks() -> Path:
     return project() / "data" / "networks"
 
 
+def write_relative(target: Path, folder: Path) -> str:
+    """Write how a file of that folder names the target."""
+    return Path(os.path.relpath(target, folder)).as_posix()
+
+
 def find_results() -> dict[str, Path]:
     """Map file names to the committed results: the measurements of long runs, and the
     networks that they trained.
@@ -93,7 +98,8 @@ def find_results() -> dict[str, Path]:
     files = {}
     for folder in (results(), networks()):
         for path in folder.glob("*"):
-            files[path.name] = path
+            if path.is_file():
+                files[path.name] = path
     return files
 
 

@@ -215,9 +215,13 @@ def test_a_course_needs_nbgrader_checks_and_a_new_folder(
     assert cli.main(["class", str(tmp_path / "course")]) == 2
     there = tmp_path / "course" / "README.md"
     assert f"expected a new folder, got one with {there};" in capsys.readouterr().err
-    for wrong in ('"Reverse"', '"reversal"'):
+    mistakes = {
+        '"Reverse"': "expected code of reversal that defines other, got none",
+        '"reversal"': "expected a check other in .*, got none",
+    }
+    for wrong, said in mistakes.items():
         tiny.path.write_text(tiny.path.read_text().replace(wrong, '"other"'))
-        with pytest.raises(LabreportError, match="expected a check of the exercise"):
+        with pytest.raises(LabreportError, match=said):
             course.make_notebook(tiny)
 
 

@@ -141,12 +141,15 @@ def test_check_names_a_placeholder_above_all_code_and_knows_a_table_of_runs(
     sentence = text("{{run.score:.2f}}, @tab-scores")
     path = project.write("1_transfer", code(table + shown), sentence)
     path.write_text(
-        path.read_text().replace("# A chapter", "# A chapter of {{number}}")
+        path.read_text().replace(
+            "# A chapter", "# A chapter of {{number}}\\n\\nSo. <!-- holds: 1 < 2 -->"
+        )
     )
     assert main(["check"]) == 1
     where = "1_transfer, cell 1 (# A chapter of {{number}})"
     assert capsys.readouterr().out.splitlines() == [
         f"{where}: {{{{number}}}} above all code, where nothing has a value yet",
+        f"{where}: 1 < 2 above all code, where nothing has a value yet",
         "1_transfer: expected a reference to something shown, got @fig-1-gone; "
         "correct it.",
     ]

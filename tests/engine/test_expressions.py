@@ -29,6 +29,7 @@ SCOPE = {
     "tensor": torch.tensor(2),
     "one": np.array([[0.25]]),
     "nothing": float("nan"),
+    "open": Interval(1.0, float("-inf"), 2.0),
     "unknown": Interval(float("nan"), 0.0, 1.0),
     "score": Score(0.12345, 0.01234, 3),
 }
@@ -100,6 +101,7 @@ def test_a_placeholder_becomes_text_and_keeps_its_value(placeholder, text, value
             "unknown:.1f",
             "expected a finite number for unknown, got nan; correct the cell.",
         ),
+        ("open:.1f", "expected finite numbers, got -inf; correct the cell."),
         ("a b", "expected names, attributes and literal keys"),
         ("2 * a", "expected names, attributes and literal keys"),
         ("max(rows)", "compute it in the cell above."),

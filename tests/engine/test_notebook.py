@@ -249,11 +249,18 @@ def test_a_headline_says_a_number_as_its_format_has_it(
 
 
 @pytest.mark.parametrize(
-    ("value", "published"), [(0.5, 0.7), (float("nan"), None), (np.ones(2), None)]
+    ("value", "beside"),
+    [
+        (0.5, {"published": 0.7}),
+        (float("nan"), {}),
+        (np.ones(2), {}),
+        (0.5, {"practical": "most"}),
+        (0.5, {"published": float("inf"), "work": "ganin2016domain"}),
+    ],
 )
-def test_a_headline_needs_a_number_and_what_is_published_a_work(
-    chapter, shown, value, published
+def test_a_headline_needs_numbers_and_what_is_published_a_work(
+    chapter, shown, value, beside
 ):
     with pytest.raises(ValueError, match=r"^expected .*, got .*; .*\.$"):
-        chapter.headline("best", value, "best", published=published)
+        chapter.headline("best", value, "best", **beside)
     assert shown == []

@@ -336,6 +336,27 @@ def test_a_cell_whose_output_does_not_come_is_named_and_loses_nothing(
 
 
 @pytest.mark.report
+def test_a_kernel_that_does_not_start_is_one_sentence(project, monkeypatch):
+    async def fail(client):
+        raise RuntimeError("Kernel didn't respond in 60 seconds")
+
+    monkeypatch.setattr(NotebookClient, "async_start_new_kernel_client", fail)
+    project.write("1_transfer")
+    got = r"got no kernel \(Kernel didn't respond in 60 seconds\); correct it"
+    with pytest.raises(LabreportError, match=got):
+        build()
+
+
+@pytest.mark.report
+def test_a_claim_below_a_cell_that_failed_is_a_mistake(project):
+    failed = code("1 / 0", "raises-exception")
+    project.write("1_transfer", failed, text("Sure. <!-- holds: 1 < 2 -->"))
+    got = "the claim '1 < 2' to be true or false, got no value from a cell of code"
+    with pytest.raises(LabreportError, match=got):
+        write_edition("html", SMOKE)
+
+
+@pytest.mark.report
 @pytest.mark.parametrize(
     ("prose", "complaint"),
     [
@@ -383,7 +404,7 @@ def test_a_claim_above_all_code_is_a_mistake(project):
     nbformat.write(notebook, path)
     with pytest.raises(
         LabreportError,
-        match=r"cell 1 .*: expected the claim '1 < 2' .*, got no cell of code above it",
+        match=r"cell 1 .*: expected the claim '1 < 2' .*, got no value from a cell of",
     ):
         write_edition("html", QUICK)
 
@@ -479,6 +500,7 @@ def test_changed_results_make_a_notebook_stale_that_mentions_them(project):
     )
     before = staleness.fingerprint(notebook, QUICK)
     (project.home / "data" / "results").mkdir(parents=True)
+    (project.home / "data" / "results" / "study-old").mkdir()
     for other in ("other", "stud"):
         (project.home / "data" / "results" / f"{other}-runs.json").write_text("{}")
     assert staleness.fingerprint(notebook, QUICK) == before

@@ -127,7 +127,7 @@ def make_notebook(source: Source) -> NotebookNode:
         if "exercise" in kinds:
             cells += _write_exercise(cell, checks, tasks)
         elif "parameters" in kinds:
-            parameters = assign(cell.source, PROFILE, "0")
+            parameters = assign(cell.source, profile=PROFILE, seed="0")
             code = SESSION.format(name=source.name, parameters=parameters)
             cells.append(new_code_cell(code, id=cell.id))
         elif "question" in kinds:
@@ -183,10 +183,9 @@ def _write_question(cell: NotebookNode) -> NotebookNode:
 def _write_answer(
     question: NotebookNode, answers: Iterable[NotebookNode]
 ) -> NotebookNode:
-    number = question.metadata.question["number"]
-    points = question.metadata.question.get("points", 1)
-    if question.metadata.question.get("bonus"):
-        points = 0
+    asked = question.metadata.question
+    number = asked["number"]
+    points = 0 if asked.get("bonus") else asked.get("points", 1)
     solution = "\n\n".join(answer.source for answer in answers)
     text = f"**Answer to question {number}**\n\n{BEGIN}\n{solution}\n{END}"
     name = f"answer-{number}"
@@ -202,9 +201,11 @@ def read_tasks(checks: Path) -> dict[str, str]:
     tasks: dict[str, str] = {}
     if checks.is_file():
         for statement in ast.parse(checks.read_text(encoding="utf-8")).body:
-            if isinstance(statement, ast.FunctionDef):
+            if not isinstance(statement, ast.FunctionDef):
+                continue
+            if not statement.name.startswith("_"):
                 tasks[statement.name] = ast.get_docstring(statement) or ""
-    return {name: task for name, task in tasks.items() if not name.startswith("_")}
+    return tasks
 
 
 def _write_exercise(
@@ -219,15 +220,10 @@ def _write_exercise(
         raise expected(wanted, "no name", "write which names students define")
     points = metadata.get("points", 1)
     _, defined = used_names(cell.source)
-    if exercise not in tasks or not names <= defined:
-        raise expected(
-            (
-                f"a check of the exercise {cell.id} in {checks}, and code that "
-                f"defines {', '.join(names)}"
-            ),
-            "none",
-            "write it",
-        )
+    if exercise not in tasks:
+        raise expected(f"a check {exercise} in {checks}", "none", "write it")
+    for name in sorted(names - defined):
+        raise expected(f"code of {cell.id} that defines {name}", "none", "write it")
     task = f"**Exercise** (points: {points}). {tasks[exercise]}"
     code = mark_solution(cell.source, names)
     test = TEST.format(module=checks.stem, exercise=exercise)

@@ -43,7 +43,9 @@ def build(editions: Sequence[str], stale: Sequence[Source], run: Run, say: Say) 
     say(f"Notebooks to convert: {len(sources)}")
     executed = [(source, read_executed(source, run)) for source in sources]
     contents = collect(run, executed)
-    results = json.dumps(contents.results, indent=1, ensure_ascii=False)
+    results = json.dumps(
+        contents.results, indent=1, ensure_ascii=False, allow_nan=False
+    )
     paths.write_atomically(run.build / "results.json", f"{results}\n".encode())
     for edition in editions:
         if edition == "pdf":

@@ -11,6 +11,7 @@ from labreport import LabreportError, first_line
 from labreport.chapters import code_cells, tags
 from labreport.editions import sources
 from labreport.editions.sources import Source
+from labreport.notebook.claims import find_claims
 from labreport.notebook.code import method_name, shown_floats, walk_code
 from labreport.notebook.expressions import (
     find_placeholders,
@@ -60,7 +61,7 @@ class CheckedNotebook:
         """
         tokens = list(self.outline.tokens)
         for cell in code_cells(self.notebook):
-            tokens += find_tokens(_say(cell))
+            tokens += find_tokens(_captions_or_prose(cell))
         return {key for token in tokens for key in KEYS.findall(token)}
 
 
@@ -89,7 +90,7 @@ def find_complaints() -> list[str]:
 
 def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
     settings = find_settings(cell.source for cell in code_cells(notebook))
-    trees = parse([_say(cell) for cell in notebook.cells])
+    trees = parse([_captions_or_prose(cell) for cell in notebook.cells])
     above_all_code = True
     for index, cell in enumerate(notebook.cells):
         where = f"{source.name}, cell {index + 1} ({first_line(cell.source, 40)})"
@@ -103,13 +104,13 @@ def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
                     "or cite its source in the sentence"
                 )
         if cell.cell_type == "markdown":
-            for complaint in _check_placeholders(cell.source, above_all_code):
+            for complaint in _check_evaluated(cell.source, above_all_code):
                 yield f"{where}: {complaint}"
         if "question" in tags(cell) and not _is_answered(notebook.cells[index + 1 :]):
             yield f"{where}: a question without an answer"
 
 
-def _say(cell: NotebookNode) -> str:
+def _captions_or_prose(cell: NotebookNode) -> str:
     """Return the Markdown of a cell; for code, the captions and rows of tables that it
     contains literally.
     """
@@ -121,11 +122,13 @@ def _say(cell: NotebookNode) -> str:
     return "\n\n".join(literals)
 
 
-def _check_placeholders(markdown: str, above_all_code: bool) -> Iterator[str]:
-    for placeholder in find_placeholders(markdown):
-        if above_all_code:
-            braced = f"{{{{{placeholder}}}}}"
-            yield f"{braced} above all code, where nothing has a value yet"
+def _check_evaluated(markdown: str, above_all_code: bool) -> Iterator[str]:
+    placeholders = find_placeholders(markdown)
+    if above_all_code:
+        evaluated = [f"{{{{{placeholder}}}}}" for placeholder in placeholders]
+        for said in evaluated + find_claims(markdown):
+            yield f"{said} above all code, where nothing has a value yet"
+    for placeholder in placeholders:
         try:
             require_simple(placeholder)
         except LabreportError as error:

@@ -3,9 +3,7 @@ repository's page shows them.
 """
 
 import base64
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -26,7 +24,6 @@ from labreport.notebook.parameters import set_parameters
 from labreport.notebook.references import citeproc
 from labreport.notebook.syntax import Node, Tree
 from labreport.notebook.tables import markdown_table
-from labreport.runs import Run
 
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
 METADATA = {
@@ -83,31 +80,25 @@ def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
         chapter, contents, edition(chapter.name), LANGUAGE, options
     )
     set_parameters(notebook, contents.run)
-    address = _find_notebook(chapter, contents.run)
+    own = paths.notebooks() / f"{chapter.name}.ipynb"
+    address = paths.write_relative(own, contents.run.build / "notebooks")
     cells: list[NotebookNode] = []
     for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cells += _markdown_parts(cell)
-        else:
+        if cell.cell_type == "code":
             cells += _code_parts(cell, address)
+        elif visibility(cell).source:
+            cells += _markdown_parts(cell)
     compress_photographs(cells)
     if works:
         bibliography = f"## Bibliography\n\n{works}"
         cells.append(new_markdown_cell(bibliography, id="bibliography"))
-    own = f"[{chapter.name}.ipynb]({address})"
-    remark = f"*A reading copy of {own}, executed under the profile "
+    remark = f"*A reading copy of [{own.name}]({address}), executed under the profile "
     remark += "{profile} on {date}: ".format(**chapter.description)
     remark += "its numbers and references are filled in.*"
     cells.insert(1, new_markdown_cell(remark, id="reading-copy"))
     notebook.cells = cells
     notebook.metadata = nbformat.from_dict(METADATA)
     return notebook
-
-
-def _find_notebook(chapter: ExecutedChapter, run: Run) -> str:
-    """Where a copy in the build's folder finds the chapter's notebook."""
-    notebook = paths.notebooks() / f"{chapter.name}.ipynb"
-    return Path(os.path.relpath(notebook, run.build / "notebooks")).as_posix()
 
 
 def _markdown_parts(cell: NotebookNode) -> Iterator[NotebookNode]:

@@ -116,7 +116,10 @@ def execute(source: Source, run: Run, row: int = 0) -> float:
     begun = time.monotonic()
     # In a loop of its own, and on Windows not the kind that cannot wait for sockets.
     with closing(asyncio.SelectorEventLoop()) as loop:
-        failure = loop.run_until_complete(_run_cells(executed, source.name, row))
+        try:
+            failure = loop.run_until_complete(_run_cells(executed, source.name, row))
+        except RuntimeError as error:
+            failure = f"no kernel ({first_line(str(error), 200)})"
     if failure:
         _write(failed_file, executed)
         raise expected(

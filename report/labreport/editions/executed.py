@@ -20,11 +20,14 @@ from labreport.editions.sources import Source
 from labreport.notebook.beside import read_beside
 from labreport.notebook.claims import Claim, claims_of
 from labreport.notebook.expressions import find_placeholders, replace_placeholders
-from labreport.notebook.messages import FLOATS, Description, Values, Verdict
+from labreport.notebook.messages import FLOATS, Description, Values
 from labreport.notebook.numbering import Numbering, read_heading
 from labreport.notebook.references import write_text
 from labreport.notebook.syntax import Tree, nodes, parse
 from labreport.runs import Run
+
+# None may be there, or it failed.
+_MISSING = "no value from a cell of code above"
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,23 @@ class Number:
     beside: str = ""
 
 
+class Piece(NamedTuple):
+    """The tree of one of a notebook's `fragments`, and of a caption the label and the
+    number of its figure or table, ("fig-1-cat", "Figure 1.1").
+    """
+
+    tree: Tree
+    part: tuple[str, str] | None
+
+
 @dataclass(frozen=True)
 class ExecutedChapter:
     """An executed notebook.
 
-    description: what `Chapter` says of the run. prose: a tree for each of its
-    `fragments`, with all numbers of headings and equations. A placeholder {{3}} there
-    stands for numbers[3], and the comment of a claim that is refuted is a span of the
-    class "refuted". captions: the label and the number of each figure and table, as
-    ("fig-1-cat", "Figure 1.1"). numbering: has the labels of the chapter. num_claims:
+    description: what `Chapter` says of the run. prose: a piece for each of its
+    `fragments`; the trees have all numbers of headings and equations. A placeholder
+    {{3}} there stands for numbers[3], and the comment of a claim that is refuted is a
+    span of the class "refuted". numbering: has the labels of the chapter. num_claims:
     how many claims were checked. refuted: a line for each that does not hold; under the
     profile smoke there are none, since it has too few data for any claim.
     """
@@ -59,9 +70,8 @@ class ExecutedChapter:
     number: str
     notebook: NotebookNode
     description: Description
-    prose: list[Tree]
+    prose: list[Piece]
     numbers: list[Number]
-    captions: list[tuple[str, str]]
     numbering: Numbering
     num_claims: int
     refuted: list[str]
@@ -85,12 +95,13 @@ def read_chapter(source: Source, notebook: NotebookNode, run: Run) -> ExecutedCh
     description = _read_description(source, notebook, run)
     above = _read_code_above(notebook)
     # These trees are changed until the chapter is made of them, and never after.
-    prose, numbers = _read_prose(source.name, notebook, above)
+    trees, numbers = _read_prose(source.name, notebook, above)
     numbering = Numbering(source.number, source.name)
-    captions: list[tuple[str, str]] = []
+    prose: list[Piece] = []
     refuted: list[Claim] = []
-    for fragment, tree in zip(fragments(notebook), prose, strict=True):
+    for fragment, tree in zip(fragments(notebook), trees, strict=True):
         position = fragment.position
+        part = None
         with locate_errors(source.name, fragment):
             refuted += _find_refuted(tree, above[position])
             numbering.number_prose(tree, position)
@@ -99,7 +110,8 @@ def read_chapter(source: Source, notebook: NotebookNode, run: Run) -> ExecutedCh
             elif fragment.key == "caption":
                 kind = FLOATS[fragment.box["kind"]]
                 name = fragment.box["name"]
-                captions.append(numbering.number_float(kind, name, position))
+                part = numbering.number_float(kind, name, position)
+        prose.append(Piece(tree, part))
     if description["profile"] == "smoke":
         refuted = []
     return ExecutedChapter(
@@ -109,10 +121,9 @@ def read_chapter(source: Source, notebook: NotebookNode, run: Run) -> ExecutedCh
         description=description,
         prose=prose,
         numbers=numbers,
-        captions=captions,
         numbering=numbering,
         num_claims=sum(len(said["claims"]) for _, said in messages(notebook, "values")),
-        refuted=_mark_refuted(source.number, prose, numbers, refuted),
+        refuted=_mark_refuted(source.number, trees, numbers, refuted),
         seconds=notebook.metadata.labreport["seconds"],
     )
 
@@ -189,8 +200,7 @@ def _take_numbers(
     """
 
     def take(inner: str) -> str:
-        missing = {"error": "no value of the cell of code above"}
-        value = above.said["values"].get(inner, missing)
+        value = above.said["values"].get(inner, {"error": _MISSING})
         if "error" in value:
             got = value["error"].removesuffix(".")
             remedy = "correct it or the cell above"
@@ -206,10 +216,9 @@ def _take_numbers(
 def _find_refuted(tree: Tree, above: CodeAbove) -> list[Claim]:
     """Find the claims of a tree that do not hold."""
     verdicts = {verdict["claim"]: verdict for verdict in above.said["claims"]}
-    missing: Verdict = {"error": "no cell of code above it"}
     refuted = []
     for claim in claims_of(tree):
-        verdict = verdicts.get(claim.expression, missing)
+        verdict = verdicts.get(claim.expression, {"error": _MISSING})
         if "error" in verdict:
             raise expected(
                 f"the claim {claim.expression!r} to be true or false",
@@ -222,7 +231,7 @@ def _find_refuted(tree: Tree, above: CodeAbove) -> list[Claim]:
 
 
 def _mark_refuted(
-    number: str, prose: list[Tree], numbers: list[Number], refuted: list[Claim]
+    number: str, trees: list[Tree], numbers: list[Number], refuted: list[Claim]
 ) -> list[str]:
     """Turn the comment of each of these claims into a span of the class "refuted", in
     place.
@@ -233,7 +242,7 @@ def _mark_refuted(
     claims = {id(claim.comment): claim for claim in refuted}
     title = chapter_words(number)
     where = title
-    for node in list(nodes(prose)):
+    for node in list(nodes(trees)):
         if node["t"] == "Header":
             heading = read_heading(node)
             if "." in heading.number:

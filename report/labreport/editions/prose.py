@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from nbformat import NotebookNode
 
 from labreport import LabreportError, expected
-from labreport.chapters import visibility
 from labreport.editions.contents import Contents
 from labreport.editions.executed import ExecutedChapter, Number
 from labreport.editions.outputs import fragments, locate_errors
@@ -239,34 +238,30 @@ def write_prose(
     """Write all Markdown of a chapter as the edition has it, in one run of pandoc.
 
     Returns a copy of the notebook with these texts, its headings, and the works cited.
-    The copy has no text that no edition shows.
     Raises LabreportError, which names the text, where one cannot be written.
     """
     notebook = deepcopy(chapter.notebook)
+    places = list(fragments(notebook))
     prose_filter = ProseFilter(edition, contents, chapter)
-    pieces = list(fragments(notebook))
-    captions = iter(chapter.captions)
     trees: list[Tree] = []
-    for fragment, tree in zip(pieces, chapter.prose, strict=True):
+    for fragment, (tree, part) in zip(places, chapter.prose, strict=True):
         with locate_errors(chapter.name, fragment):
             written = walk(tree, prose_filter)
         if fragment.key != "source":
             written = [{"t": "Plain", "c": block["c"]} for block in written]
-        if fragment.key == "caption":
-            label, number = next(captions)
+        if part:
+            label, number = part
             fragment.box.update(label=label, number=number, alt=words(written))
         trees.append(written)
     try:
         texts = write(trees, language, options)
     except LabreportError:
         # Written one by one, the text that cannot be written is found.
-        for fragment, tree in zip(pieces, trees, strict=True):
+        for fragment, tree in zip(places, trees, strict=True):
             with locate_errors(chapter.name, fragment):
                 write([tree], language, options)
         raise
     works = texts.pop()
-    for fragment, text in zip(pieces, texts, strict=True):
+    for fragment, text in zip(places, texts, strict=True):
         fragment.box[fragment.key] = text
-    cells = notebook.cells
-    notebook.cells = [c for c in cells if c.cell_type == "code" or visibility(c).source]
     return notebook, prose_filter.headings, works

@@ -90,9 +90,7 @@ class Chapter:
         Prose refers to it as `@fig-<name>`.
         """
         _require_name_and_caption(name, caption)
-        pdf, png = self._draw(figure, name)
-        message: Picture = {"name": name, "caption": caption, "pdf": pdf}
-        self._show_float("figure", message, {"image/png": png})
+        self._show_picture("figure", figure, name, caption)
 
     def show_animation(
         self,
@@ -108,14 +106,7 @@ class Chapter:
         """
         _require_name_and_caption(name, caption)
         player = players.make_player(frames)
-        pdf, png = self._draw(key_frames, name)
-        # The report's page takes what stands before the stills, and shows the PNG as it
-        # shows others.
-        source = f"data:image/png;base64,{png}"
-        page = f'{player}<img class="labreport-stills" src="{source}" alt="key frames">'
-        shown = {"image/png": png, "text/html": page}
-        message: Picture = {"name": name, "caption": caption, "pdf": pdf}
-        self._show_float("animation", message, shown)
+        self._show_picture("animation", key_frames, name, caption, player)
 
     def show_explorer(
         self,
@@ -141,25 +132,36 @@ class Chapter:
         indices = np.linspace(0, len(values) - 1, number).round().astype(int)
         titles = [f"{last} {values[index]}" for index in indices]
         row = frames[tuple(start[:-1])]
-        pdf, png = self._draw(plot_row(list(row[indices]), titles), name)
-        shown = {"image/png": png, "text/html": page}
-        message: Picture = {"name": name, "caption": caption, "pdf": pdf}
-        self._show_float("figure", message, shown)
+        drawn = plot_row(list(row[indices]), titles)
+        self._show_picture("figure", drawn, name, caption, page)
 
-    def _draw(self, figure: Figure, name: str) -> tuple[str, str]:
-        """Draw a figure as PDF and PNG, both in base64; save the PDF, close the figure.
+    def _show_picture(
+        self, kind: str, figure: Figure, name: str, caption: str, page: str = ""
+    ) -> None:
+        """Draw a figure as PDF and PNG, save the PDF, close the figure, and show it.
 
-        The output has the PDF too, since the run of another profile overwrites the file
-        but not the executed notebook.
+        page: HTML to show in its place; an animation plays above it. The message has
+        the PDF too, since the run of another profile overwrites the file but not the
+        executed notebook.
         """
         pdf = _render(figure, "pdf", metadata={"CreationDate": None})
-        png = _render(figure, "png", dpi=150)
+        png = base64.b64encode(_render(figure, "png", dpi=150)).decode()
         paths.write_atomically(self._run.figures / f"{self.number}-{name}.pdf", pdf)
         # Only one made through pyplot has to be forgotten by it.
         pyplot = sys.modules.get("matplotlib.pyplot")
         if pyplot:
             pyplot.close(figure)
-        return base64.b64encode(pdf).decode(), base64.b64encode(png).decode()
+        if kind == "animation":
+            # The report's page takes what stands before the stills, and shows the PNG
+            # as it shows others.
+            source = f"data:image/png;base64,{png}"
+            page += f'<img class="labreport-stills" src="{source}" alt="key frames">'
+        shown = {"image/png": png}
+        if page:
+            shown["text/html"] = page
+        encoded = base64.b64encode(pdf).decode()
+        message: Picture = {"name": name, "caption": caption, "pdf": encoded}
+        self._show_float(kind, message, shown)
 
     def show_table(
         self,
@@ -230,13 +232,16 @@ class Chapter:
         number and of those beside it, by default a share in per cent. practical: the
         same under other settings, in a column that report.toml names. published: what
         `work`, a key of report/references.bib, reports. Raises LabreportError for
-        published without work, and for a value that is not a finite number.
+        published without work, and for what is no finite number or does not fit `form`.
         """
         if published is not None and not work:
             raise expected(
                 f"the work where {name} is published", "none", "pass its key"
             )
         text = write_value(value, form, name)
+        for beside in (practical, published):
+            if beside is not None:
+                write_value(beside, form, name)
         mean = value if hasattr(value, "item") else getattr(value, "mean", value)
         message: Headline = {
             "name": name,

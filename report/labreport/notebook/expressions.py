@@ -108,9 +108,12 @@ def as_plain(value: Any) -> Any:
     """Convert a value to what JSON has.
 
     NumPy's and PyTorch's scalars become numbers, a dataclass or a named tuple a
-    dictionary, other values text.
+    dictionary, other values text. Raises LabreportError for a number that is not
+    finite.
     """
     value = as_scalar(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise expected("finite numbers", value, "correct the cell")
     if isinstance(value, Scalar):
         return value
     if is_dataclass(value) and not isinstance(value, type):

@@ -13,22 +13,18 @@ from labreport.runs import Run
 
 
 def find_parameters(notebook: NotebookNode) -> NotebookNode:
-    """Return the first cell tagged "parameters".
+    """Return the cell tagged "parameters".
 
-    Raises LabreportError if there is none, or if it does not assign both.
+    Raises LabreportError if none assigns both.
     """
-    missing = ["profile", "seed"]
     for cell in code_cells(notebook):
-        if "parameters" in tags(cell):
-            values = _find_values(cell.source)
-            missing = [name for name in missing if name not in values]
-            if not missing:
-                return cell
-            break
+        names = _find_values(cell.source).keys()
+        if "parameters" in tags(cell) and names >= {"profile", "seed"}:
+            return cell
     raise expected(
         "a cell tagged 'parameters' with profile = \"quick\" and seed = 0",
-        f"none that assigns {' and '.join(missing)}",
-        "add it",
+        "none that assigns both",
+        "write it",
     )
 
 
@@ -36,14 +32,14 @@ def set_parameters(notebook: NotebookNode, run: Run) -> None:
     """Assign those of a run."""
     cell = find_parameters(notebook)
     profile = json.dumps(run.profile, ensure_ascii=False)
-    cell.source = assign(cell.source, profile, str(run.seed))
+    cell.source = assign(cell.source, profile=profile, seed=str(run.seed))
 
 
-def assign(code: str, profile: str, seed: str) -> str:
-    """Write other expressions where the code of a cell assigns profile and seed; all
-    else stays.
+def assign(code: str, **expressions: str) -> str:
+    """Write other expressions where the code of a cell assigns these names; all else
+    stays.
     """
-    for name, expression in (("profile", profile), ("seed", seed)):
+    for name, expression in expressions.items():
         value = _find_values(code)[name]
         content = code.encode()  # columns are counted in bytes
         above = content.splitlines(keepends=True)[: value.lineno - 1]
