@@ -10,6 +10,7 @@ import copy
 import io
 import re
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -24,7 +25,7 @@ from PIL import Image
 from labreport import LabreportError
 from labreport.cli import main
 from labreport.editions import html
-from labreport.editions.contents import collect
+from labreport.editions.contents import _group, collect
 from labreport.editions.latex import make_document
 from labreport.editions.sources import find_sources
 from labreport.notebook import chapter as notebook_module
@@ -371,6 +372,9 @@ def test_the_last_page_names_each_machine_and_revision_once(contents):
         named = re.findall("(Machine|Revision) of chapter ([12])", edition)
         machines = [("Machine", "1"), ("Machine", "2")]
         assert named == [*machines, ("Revision", "1"), ("Revision", "2")]
+    tenth = replace(first, number="10")
+    groups = _group([second, tenth], lambda said: said["commit"])
+    assert groups == {"abc2": "chapter 2", "abc1": "chapter 10"}
     second.description.update(first.description)
     assert r"\fact{Machine}" in make_document(contents)[0]
 
@@ -429,6 +433,7 @@ def test_a_listing_knows_how_far_each_line_is_indented():
     lines = html.listing("\nif x < 1:\n    y = 'a'\n\n    z = 2  # two\n")
     assert re.findall(r"--indent: (\d+)ch", lines) == ["0", "4", "0", "4"]
     assert " ".join(Structure(lines).words.split()) == "if x < 1: y = 'a' z = 2 # two"
+    assert html.listing("x\ry\r\nz") == html.listing("x\ny\nz")
 
 
 # What a page looks like, measured in the page.

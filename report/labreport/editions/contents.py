@@ -2,7 +2,7 @@
 its last page says.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
@@ -14,12 +14,11 @@ from labreport.editions import TEMPLATES
 from labreport.editions.executed import ExecutedChapter, read_chapter
 from labreport.editions.outputs import Fragment, locate_errors, outputs
 from labreport.editions.sources import Source, read_citation_keys, read_title_page
+from labreport.notebook.messages import Description
 from labreport.notebook.numbering import Label
 from labreport.notebook.references import require_known
 from labreport.runs import Run
 
-# What the last page says of a machine.
-MACHINE = ("cpu", "cores", "threads", "settings", "platform", "python", "packages")
 # By name, in the order of chapters.
 Headlines = dict[str, dict[str, Any]]
 
@@ -117,6 +116,10 @@ def front_and_back(contents: Contents) -> dict[str, Any]:
         "headlines": list(contents.headlines.values()),
         "refuted": contents.refuted,
         "chapters": [_colophon(chapter) for chapter in contents.chapters],
+        "facts": {
+            "Machine": _group(contents.chapters, _machine),
+            "Revision": _group(contents.chapters, lambda said: said["commit"]),
+        },
     }
 
 
@@ -125,15 +128,41 @@ def _colophon(chapter: ExecutedChapter) -> dict[str, Any]:
     duration = f"{chapter.seconds:.0f} s"
     if chapter.seconds >= 90:
         duration = f"{chapter.seconds / 60:.0f} min"
-    described: dict[str, Any] = {**chapter.description}
-    machine = "; ".join(str(described[key]) for key in MACHINE)
     return {
-        **described,
-        "machine": machine,
+        **chapter.description,
         "number": chapter.number,
         "duration": duration,
         "claims": chapter.num_claims,
     }
+
+
+def _group(
+    chapters: Iterable[ExecutedChapter], write: Callable[[Description], str]
+) -> dict[str, str]:
+    """Map what is written of the chapters' runs, but for empty texts, to the chapters
+    of which it is true: "chapters 1, A".
+    """
+    groups: dict[str, list[str]] = {}
+    for chapter in chapters:
+        groups.setdefault(write(chapter.description), []).append(chapter.number)
+    groups.pop("", None)
+    named = {}
+    for text, numbers in groups.items():
+        chapter_or_chapters = "chapters" if len(numbers) > 1 else "chapter"
+        named[text] = f"{chapter_or_chapters} {', '.join(numbers)}"
+    return named
+
+
+def _machine(described: Description) -> str:
+    """Write a run's machine and versions; spaces that no line breaks at are kept."""
+    cores = f"{described['cores']}\u00a0cores"
+    threads = f"{described['threads']}\u00a0thread"
+    if described["threads"] > 1:
+        threads += "s"
+    facts = [described["cpu"], cores, threads, *described["settings"]]
+    versions = {"Python": described["python"], **described["packages"]}
+    named = [f"{name}\u00a0{version}" for name, version in versions.items()]
+    return f"{', '.join(facts)}, {described['platform']}. {', '.join(named)}."
 
 
 def _origin(chapter: ExecutedChapter) -> dict[str, Any]:

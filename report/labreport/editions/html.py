@@ -2,11 +2,10 @@
 
 import base64
 import io
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from jinja2 import StrictUndefined
 from nbconvert.exporters import TemplateExporter
 from nbformat import NotebookNode
 from PIL import Image
@@ -116,6 +115,7 @@ def make_pages(contents: Contents) -> dict[str, str]:
             "value": write_value,
         },
     )
+    exporter.environment.undefined = StrictUndefined
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     shared = front_and_back(contents) | {
         "pages": pages,
@@ -165,7 +165,7 @@ def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
     copy = paths.report() / "notebooks" / f"{chapter.name}.ipynb"
     address = ""
     if copy.is_file():
-        address = Path(os.path.relpath(copy, contents.run.build / "html")).as_posix()
+        address = paths.write_relative(copy, contents.run.build / "html")
     return Page(chapter, notebook, headings, works, address)
 
 
@@ -192,6 +192,7 @@ def listing(code: str) -> str:
     Each line is an element with its indentation, so that a line that wraps continues
     further in.
     """
+    code = code.replace("\r\n", "\n").replace("\r", "\n")
     markup = highlight(code, PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n")
     lines = zip(code.strip("\n").split("\n"), markup.split("\n"), strict=True)
     written = ""

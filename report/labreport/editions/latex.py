@@ -3,10 +3,8 @@ document.
 """
 
 import base64
-import os
 import re
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from jinja2 import FileSystemLoader, StrictUndefined
@@ -20,6 +18,7 @@ from pygments.lexers import PythonLexer, TextLexer
 from pygments.style import Style
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
 
+from labreport import paths
 from labreport.editions import TEMPLATES
 from labreport.editions.contents import Contents, front_and_back
 from labreport.editions.outputs import messages, select_shown
@@ -140,6 +139,7 @@ def make_document(contents: Contents) -> tuple[str, dict[str, bytes]]:
         default_preprocessors=[],
         filters=FILTERS,
     )
+    exporter.environment.undefined = StrictUndefined
     bodies: list[str] = []
     figures: dict[str, bytes] = {}
     for chapter in contents.chapters:
@@ -150,7 +150,6 @@ def make_document(contents: Contents) -> tuple[str, dict[str, bytes]]:
         bodies.append(exporter.from_notebook_node(notebook, resources)[0])
     environment = exporter.environment.overlay(
         loader=FileSystemLoader(TEMPLATES),
-        undefined=StrictUndefined,
         trim_blocks=True,
         keep_trailing_newline=True,
     )
@@ -159,7 +158,7 @@ def make_document(contents: Contents) -> tuple[str, dict[str, bytes]]:
         front_and_back(contents),
         bodies=bodies,
         cited=any(r"\cite" in body for body in bodies),
-        figures=Path(os.path.relpath(run.figures, run.tex)).as_posix(),
+        figures=paths.write_relative(run.figures, run.tex),
         claims=sum(chapter.num_claims for chapter in contents.chapters),
         highlighting=LISTING.get_style_defs(),
     )
