@@ -178,8 +178,7 @@ def _build(args: argparse.Namespace) -> int:
             from labreport.editions.build import build
 
             build(outdated, stale, run, _say)
-        results = (run.build / "results.json").read_text(encoding="utf-8")
-        refuted = json.loads(results)["refuted"]
+        refuted = json.loads((run.build / "results.json").read_bytes())["refuted"]
     if not refuted:
         return 0
     _say("Sentences that do not hold in this run, and are marked in the text:")

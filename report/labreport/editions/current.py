@@ -58,14 +58,15 @@ def digest_inputs(run: Run) -> str:
     the versions of all that is installed. The names of the committed reading copies
     count too, since pages link to them.
     """
-    files = list(paths.PACKAGE.rglob("*"))
-    files.append(paths.project() / paths.MARK)
-    files.append(paths.report() / "references.bib")
-    files.append(paths.report() / "results.json")
-    files.append(paths.results() / "variants.json")
+    files = [
+        *paths.PACKAGE.rglob("*"),
+        paths.project() / paths.MARK,
+        paths.report() / "references.bib",
+        paths.report() / "results.json",
+        paths.results() / "variants.json",
+    ]
     for source in find_sources():
-        files.append(source.path)
-        files.append(run.executed(source.name))
+        files += [source.path, run.executed(source.name)]
         for cell in source.read().cells:
             if cell.cell_type == "markdown":
                 # Targets of links and pictures, of Markdown and of HTML.

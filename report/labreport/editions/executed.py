@@ -130,10 +130,9 @@ def read_chapter(source: Source, notebook: NotebookNode, run: Run) -> ExecutedCh
 
 def _read_description(source: Source, notebook: NotebookNode, run: Run) -> Description:
     descriptions = [message for _, message in messages(notebook, "chapter")]
-    calls = []
-    for said in descriptions:
-        calls.append(f"Chapter({said['name']!r}, {said['profile']!r}, {said['seed']})")
-    wanted = f"Chapter({source.name!r}, {run.profile!r}, {run.seed})"
+    write = "Chapter({name!r}, {profile!r}, {seed})".format
+    calls = [write(**said) for said in descriptions]
+    wanted = write(name=source.name, profile=run.profile, seed=run.seed)
     if calls != [wanted]:
         raise expected(
             f"{wanted} once in the run of {source.path.name}",

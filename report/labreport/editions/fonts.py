@@ -8,12 +8,11 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.font_manager import findSystemFonts
 from matplotlib.ft2font import FT2Font
-from nbformat import NotebookNode
 
 from labreport import LabreportError, paths
 from labreport.editions import TEMPLATES
 from labreport.editions.contents import Contents
-from labreport.notebook.messages import MIME
+from labreport.editions.outputs import outputs
 
 
 def choose_fonts(latex: str, unknown: str, contents: Contents) -> str:
@@ -84,14 +83,8 @@ def _find(sign: str, contents: Contents) -> str:
     for chapter in contents.chapters:
         for position, cell in enumerate(chapter.notebook.cells, start=1):
             # The script in the first cell's output has the letters of all cells.
-            shown = [
-                output for output in cell.get("outputs", []) if not _is_script(output)
-            ]
+            scripts = [output for output, _ in outputs(cell, "chapter")]
+            shown = [part for part in cell.get("outputs", []) if part not in scripts]
             if sign in cell.source or sign in str(shown):
                 return f"{chapter.name}, cell {position}"
     return "report.toml or references.bib"
-
-
-def _is_script(output: NotebookNode) -> bool:
-    message = output.get("data", {}).get(MIME, {})
-    return message.get("kind") == "chapter"

@@ -113,10 +113,6 @@ def _column_types(table: dict[str, Any]) -> str:
     return types
 
 
-def _escape(value: object) -> str:
-    return escape_latex(str(value))
-
-
 FILTERS = {
     "value": write_value,
     "breakable": _breakable,
@@ -124,7 +120,7 @@ FILTERS = {
     "parts": _parts,
     "listing": partial(_listing, lexer=PythonLexer()),
     "plain_listing": partial(_listing, lexer=TextLexer()),
-    "tex": _escape,
+    "tex": lambda value: escape_latex(str(value)),
 }
 
 

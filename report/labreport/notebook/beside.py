@@ -22,10 +22,11 @@ def read_beside(chapter: str) -> dict[tuple[str, str], str]:
     variants = _read_chapter(paths.results() / "variants.json", chapter)
     for where, moving in variants.get("moving", {}).items():
         cell, _, expression = where.partition(" ")
+        key = (cell, expression)
         text = "in {runs} runs {least} to {greatest}".format(**moving)
-        if (cell, expression) in beside:
-            text = f"{beside[cell, expression]}; {text}"
-        beside[cell, expression] = text
+        if key in beside:
+            text = f"{beside[key]}; {text}"
+        beside[key] = text
     return beside
 
 

@@ -39,19 +39,20 @@ def _names_in(scope: CodeType) -> tuple[set[str], set[str]]:
     taken: set[str] = set()
     later: set[str] = set()  # when its functions are called
     assigned: set[str] = set()
-    imported: set[str] = set()
+    given: set[str] = set()  # imports too
     before = ""
     for step in _instructions(scope):
         name = step.argval
         if isinstance(name, CodeType):
             later |= _names_in(name)[0]
         elif step.opname in _STORES:
-            given = imported if before.startswith("IMPORT_") else assigned
             given.add(name)
-        elif step.opname in _LOADS and name not in assigned | imported:
+            if not before.startswith("IMPORT_"):
+                assigned.add(name)
+        elif step.opname in _LOADS and name not in given:
             taken.add(name)
         before = step.opname
-    taken |= later - assigned - imported
+    taken |= later - given
     # Python itself reads __name__ for a class.
     return {name for name in taken if not name.startswith("__")}, assigned
 
@@ -74,41 +75,28 @@ def shown_floats(source: str) -> Iterator[tuple[str, str, list[str]]]:
     literally is empty, as is what an f-string inserts; a caption may be a variable of
     the cell.
     """
-    calls: list[ast.Call] = []
-    assigned: list[ast.Assign] = []
+    found = []
     for node in walk_code(source):
-        if isinstance(node, ast.Call):
-            calls.append(node)
-        elif isinstance(node, ast.Assign):
-            assigned.append(node)
-    calls.sort(key=lambda call: (call.lineno, call.col_offset))
-    assigned.sort(key=lambda assign: (assign.lineno, assign.col_offset))
-    for call in calls:
-        kind = SHOWN.get(method_name(call))
+        if isinstance(node, ast.Assign | ast.Call):
+            found.append(node)
+    found.sort(key=lambda node: (node.lineno, node.col_offset))
+    assigned: dict[str, ast.AST] = {}  # above the call
+    for node in found:
+        if isinstance(node, ast.Assign):
+            assigned[ast.unparse(node.targets[0])] = node.value
+            continue
+        kind = SHOWN.get(method_name(node))
         if not kind:
             continue
-        name, caption = _name_and_caption(call)
+        name, caption = _name_and_caption(node)
         if isinstance(caption, ast.Name):
-            caption = _value_above(caption, assigned)
+            caption = assigned.get(caption.id)
         texts = [_literal(caption)]
-        if kind == "tab" and call.args:
-            rows = call.args[0]
+        if kind == "tab" and node.args:
+            rows = node.args[0]
             if isinstance(rows, ast.List | ast.Tuple):
                 texts += [_literal(row) for row in rows.elts]
         yield kind, _literal(name) if isinstance(name, ast.Constant) else "", texts
-
-
-def _value_above(name: ast.Name, assigned: list[ast.Assign]) -> ast.AST | None:
-    """Return what was assigned to a name last before it is used.
-
-    assigned: in their order.
-    """
-    value = None
-    for assign in assigned:
-        is_above = (assign.lineno, assign.col_offset) < (name.lineno, name.col_offset)
-        if is_above and ast.unparse(assign.targets[0]) == name.id:
-            value = assign.value
-    return value
 
 
 def method_name(call: ast.Call) -> str:

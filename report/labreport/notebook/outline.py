@@ -204,14 +204,12 @@ def read_outline(path: Path, number: str) -> Outline:
 
 def _parse_markdown(cells: list[NotebookNode], where: str) -> dict[int, Tree]:
     """Parse the cells of Markdown, by their positions; a placeholder is {{0}} there."""
-    texts: list[str] = []
-    positions: list[int] = []
+    texts = {}
     for position, cell in enumerate(cells, start=1):
         if cell.cell_type == "markdown":
-            texts.append(replace_placeholders(cell.source, lambda _: "{{0}}"))
-            positions.append(position)
-    trees = parse(texts, [f"{where} {position}" for position in positions])
-    return dict(zip(positions, trees, strict=True))
+            texts[position] = replace_placeholders(cell.source, lambda _: "{{0}}")
+    trees = parse(list(texts.values()), [f"{where} {position}" for position in texts])
+    return dict(zip(texts, trees, strict=True))
 
 
 def _words_of_prose(tree: Tree) -> str:
