@@ -24,7 +24,7 @@ from labreport.cli import main
 from labreport.editions import execute, staleness, typeset
 from labreport.editions.build import build as build_editions
 from labreport.editions.contents import Contents
-from labreport.editions.executed import Number
+from labreport.editions.executed import Number, require_in_text
 from labreport.editions.outputs import fragments
 from labreport.editions.prose import Edition, ProseFilter
 from labreport.editions.sources import find_sources
@@ -101,9 +101,35 @@ def test_numbers_take_their_format_and_leave_code_alone(written, read):
     assert filtered(written).replace("&nbsp;", " ") == read
 
 
-def test_a_placeholder_that_was_not_evaluated_is_not_printed():
-    with pytest.raises(LabreportError, match=r"got \{\{accuracy\}\} as text; close"):
-        filtered(r"It reads \{\{accuracy\}\}.")
+@pytest.mark.parametrize(
+    ("written", "got"),
+    [
+        (r"It reads \{\{accuracy\}\}.", "{{accuracy}}"),
+        ("It reads {{accuracy}.", "{{accuracy}"),
+        ("It reads {{accuracy:{width}}}.", "{{accuracy:"),
+    ],
+)
+def test_a_placeholder_that_was_not_evaluated_is_not_printed(written, got):
+    with pytest.raises(LabreportError, match=f"got {re.escape(got)} as text; close"):
+        filtered(written)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "~~~\n{{0}}\n~~~",
+        "So:\n\n    {{0}}",
+        "[here](https://host/{{0}})",
+        '<b title="{{0}}">here</b>',
+    ],
+)
+def test_a_placeholder_stands_in_a_sentence(written):
+    (tree,) = parse([written])
+    number = Number("accuracy", "0.9", 0.9, "cell")
+    with pytest.raises(LabreportError, match=r"got \{\{accuracy\}\} in a block of"):
+        require_in_text(tree, [number])
+    (tree,) = parse(["It reads {{0}} of *{{0}}*."])
+    require_in_text(tree, [number])
 
 
 def test_references_belong_to_their_chapter():

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from nbformat import NotebookNode
 
@@ -183,7 +184,32 @@ def _read_prose(
                 text = write_text(text)
         texts.append(text)
         cells.append(f"{chapter}, cell {fragment.position}")
-    return parse(texts, cells), numbers
+    trees = parse(texts, cells)
+    for fragment, tree in zip(fragments(notebook), trees, strict=True):
+        with locate_errors(chapter, fragment):
+            require_in_text(tree, numbers)
+    return trees, numbers
+
+
+def require_in_text(tree: Any, numbers: list[Number]) -> None:
+    """Raise LabreportError for a placeholder in code, in a link's target or in HTML,
+    where no number is written.
+    """
+    if isinstance(tree, str):
+        # Pandoc writes the braces of a target as %7B and %7D.
+        for index in find_placeholders(unquote(tree)):
+            if index.isdigit():
+                raise expected(
+                    "a placeholder in a sentence",
+                    f"{{{{{numbers[int(index)].expression}}}}} in a block of code, a "
+                    "link or HTML",
+                    "write it beside",
+                )
+    elif isinstance(tree, dict) and tree.get("t") != "Str":
+        require_in_text(list(tree.values()), numbers)
+    elif isinstance(tree, list):
+        for part in tree:
+            require_in_text(part, numbers)
 
 
 def _take_numbers(

@@ -24,7 +24,7 @@ from labreport.notebook.syntax import Node, Tree, walk, words, write
 
 _UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz)"
 _NUMBER = re.compile(r"\{\{(\d+)\}\}")  # as executed.py has them
-_LEFT_OVER = re.compile(r"\{\{[^{}]+\}\}")
+_LEFT_OVER = re.compile(r"\{\{[^{}\s]*\}{0,2}")
 _BARE_POINT = re.compile(r"(?<![\w.)\]}])\.(?=\d)")
 # Of HTML, what a paragraph or a block may have beside text; anything else is text that
 # has angle brackets.
