@@ -127,9 +127,10 @@ def test_a_placeholder_stands_in_a_sentence(written):
     (tree,) = parse([written])
     number = Number("accuracy", "0.9", 0.9, "cell")
     with pytest.raises(LabreportError, match=r"got \{\{accuracy\}\} in a block of"):
-        require_in_text(tree, [number])
+        require_in_text(tree, written.replace("0", "accuracy"), [number])
     (tree,) = parse(["It reads {{0}} of *{{0}}*."])
-    require_in_text(tree, [number])
+    require_in_text(tree, "It reads {{accuracy}} of *{{accuracy}}*.", [number])
+    require_in_text(parse(["`{{0}}`"]), "`{{0}}`", [])
 
 
 def test_references_belong_to_their_chapter():

@@ -187,18 +187,20 @@ def _read_prose(
     trees = parse(texts, cells)
     for fragment, tree in zip(fragments(notebook), trees, strict=True):
         with locate_errors(chapter, fragment):
-            require_in_text(tree, numbers)
+            require_in_text(tree, fragment.text, numbers)
     return trees, numbers
 
 
-def require_in_text(tree: Any, numbers: list[Number]) -> None:
+def require_in_text(tree: Any, written: str, numbers: list[Number]) -> None:
     """Raise LabreportError for a placeholder in code, in a link's target or in HTML,
     where no number is written.
+
+    written: the Markdown of the tree; code that has {{0}} there is as the author wants.
     """
     if isinstance(tree, str):
         # Pandoc writes the braces of a target as %7B and %7D.
         for index in find_placeholders(unquote(tree)):
-            if index.isdigit():
+            if index.isdigit() and f"{{{{{index}}}}}" not in written:
                 raise expected(
                     "a placeholder in a sentence",
                     f"{{{{{numbers[int(index)].expression}}}}} in a block of code, a "
@@ -206,10 +208,10 @@ def require_in_text(tree: Any, numbers: list[Number]) -> None:
                     "write it beside",
                 )
     elif isinstance(tree, dict) and tree.get("t") != "Str":
-        require_in_text(list(tree.values()), numbers)
+        require_in_text(list(tree.values()), written, numbers)
     elif isinstance(tree, list):
         for part in tree:
-            require_in_text(part, numbers)
+            require_in_text(part, written, numbers)
 
 
 def _take_numbers(
