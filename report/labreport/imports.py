@@ -220,4 +220,14 @@ def _versions_of(package: str) -> dict[str, str]:
 
 @functools.cache
 def _distributions() -> Mapping[str, list[str]]:
-    return metadata.packages_distributions()
+    """Return the names of the distributions that install each package or module.
+
+    Python 3.10's own `packages_distributions` does not find all of them.
+    """
+    found: dict[str, list[str]] = {}
+    for distribution in metadata.distributions():
+        installed = distribution.files or ()
+        packages = {file.parts[0].partition(".")[0] for file in installed}
+        for package in packages:
+            found.setdefault(package, []).append(distribution.metadata["Name"])
+    return found
