@@ -42,6 +42,15 @@ def test_copies_are_valid_and_resolved(made):
         assert all(not mime.startswith("application/") for mime in mimes(notebook))
 
 
+def test_each_link_within_a_copy_leads_somewhere(made):
+    for notebook in made.values():
+        text = prose(notebook)
+        targets = re.findall(r"\]\(#([^)]+)\)", text)
+        assert targets
+        for target in targets:
+            assert text.count(f'id="{target}"') == 1, target
+
+
 def mimes(notebook):
     mimes = set()
     for cell in notebook.cells:
@@ -56,9 +65,9 @@ def test_copies_say_what_the_report_says(made):
         "25.0% of 4,000 in a_b & \\<50%\\>, see [Figure 1.1](#fig-1-line), "
         "[Table 1.1](#tab-1-scores), [Section 1.1](#sec-1-results) "
         "and [Equation (1.2)](#eq-1-last).",
-        "## 1.1 Results",
-        "### 1.1.2 Deeper again",
-        "**Figure 1.1.** 50% of A & B_c, “4,000” points, $x < 1$; "
+        '<a id="sec-1-results"></a>1.1 Results',
+        "1.1.2 Deeper again",
+        "</a>**Figure 1.1.** 50% of A & B_c, “4,000” points, $x < 1$; "
         "as [Figure 2.1](2_saliency.ipynb).",
         "| \\- a_b & c | 12 |",
         "$$f(x) = \\frac{1}{2}\\tag{1.1}$$",

@@ -18,7 +18,7 @@ from labreport.editions.outputs import is_shown, outputs
 from labreport.editions.pictures import PHOTOGRAPHIC, compress
 from labreport.editions.prose import REFUTED, Edition, link, raw, write_prose
 from labreport.notebook.messages import FLOATS, MIME
-from labreport.notebook.numbering import Label
+from labreport.notebook.numbering import Heading, Label
 from labreport.notebook.outline import question_words
 from labreport.notebook.parameters import set_parameters
 from labreport.notebook.references import citeproc
@@ -65,13 +65,25 @@ def edition(chapter: str) -> Edition:
             inner = "aligned" if environment.startswith("align") else "gathered"
             body = f"\\begin{{{inner}}}{body}\\end{{{inner}}}"
         tag = f"\\tag{{{number.strip('()')}}}" if number else ""
-        return {"t": "Math", "c": [{"t": "DisplayMath"}, body.strip() + tag]}
+        formula = {"t": "Math", "c": [{"t": "DisplayMath"}, body.strip() + tag]}
+        if not label:
+            return formula
+        # A span without attributes is written as what it contains.
+        content = [raw("html", _anchor(label)), {"t": "SoftBreak"}, formula]
+        return {"t": "Span", "c": [["", [], []], content]}
 
-    def heading(number: str) -> Tree:
-        return [raw("html", f"{number} ")] if number else []
+    def heading(written: Heading) -> Tree:
+        if not written.number:
+            return []
+        return [raw("html", f"{_anchor(written.label)}{written.number} ")]
 
     refuted = {"t": "Strong", "c": [{"t": "Str", "c": REFUTED}]}
     return Edition(refer, equation, heading, refuted)
+
+
+def _anchor(label: str) -> str:
+    """What links to a label lead to."""
+    return f'<a id="{label}"></a>'
 
 
 def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
@@ -162,7 +174,7 @@ def _caption_part(
     message: Mapping[str, Any], link_to_code: str, identity: str
 ) -> NotebookNode:
     """The caption of a figure, or that of a table and the table."""
-    text = f'<a id="{message["label"]}"></a>**{message["number"]}.** '
+    text = f"{_anchor(message['label'])}**{message['number']}.** "
     text += message["caption"] + link_to_code
     if "rows" in message:
         table = markdown_table(message["columns"], message["rows"], message["align"])

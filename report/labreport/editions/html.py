@@ -87,7 +87,8 @@ def edition(chapter: str) -> prose.Edition:
     return prose.Edition(refer, equation, _heading, refuted, value)
 
 
-def _heading(number: str) -> Tree:
+def _heading(heading: Heading) -> Tree:
+    number = heading.number
     if not number:
         return []
     words = number if "." in number else chapter_words(number)

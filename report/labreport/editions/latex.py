@@ -60,7 +60,7 @@ _EMBEDDED = re.compile(r"\{(?:data:image/)?(png|jpeg);base64,([\w+/=]+)\}")
 LATEX = Edition(
     refer=lambda label, _: raw("latex", rf"\Cref{{{label}}}"),
     equation=_equation,
-    heading=lambda number: [],
+    heading=lambda heading: [],
     refuted=raw("latex", rf"\refuted{{{REFUTED}}}"),
     picture=lambda url: url.removeprefix("data:image/"),
 )

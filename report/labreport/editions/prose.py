@@ -43,15 +43,15 @@ class Edition:
 
     refer: a function that writes a reference from a label and its `Label`. equation:
     one that writes an equation from its TeX, label and number (empty without one).
-    heading: one that writes what stands before a title, from its number. refuted: what
-    stands behind a sentence that the run contradicts. number: a function that writes a
-    number in the text from its words and its `Number`; by default these words. picture:
-    one that writes the target of an embedded picture from its data: URL.
+    heading: one that writes what stands before a title, from its `Heading`. refuted:
+    what stands behind a sentence that the run contradicts. number: a function that
+    writes a number in the text from its words and its `Number`; by default these words.
+    picture: one that writes the target of an embedded picture from its data: URL.
     """
 
     refer: Callable[[str, Label], Node]
     equation: Callable[[str, str, str], Node]
-    heading: Callable[[str], Tree]
+    heading: Callable[[Heading], Tree]
     refuted: Node
     number: Callable[[Tree, Number], Tree] = lambda content, _: content
     picture: Callable[[str], str] = str
@@ -115,7 +115,7 @@ class ProseFilter:
         if heading.number:
             self.headings.append(heading)
         attributes = [heading.label, [], []]
-        title = self.edition.heading(heading.number) + node["c"][2]
+        title = self.edition.heading(heading) + node["c"][2]
         return {"t": "Header", "c": [heading.level, attributes, title]}
 
     def _change_span(self, node: Node) -> Node:
