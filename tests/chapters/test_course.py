@@ -48,6 +48,8 @@ class Reverse(torch.autograd.Function):
 torch.manual_seed(seed)"""
 NAME, TEST = "3_domain_adaptation", "reversal-test"
 MISSING = "expected `Reverse`, got no such variable: the exercise asks for it."
+MAGIC = code("%time a = 1", "exercise")
+MAGIC.metadata["exercise"] = {"defines": ["a"]}
 needs_nbgrader = pytest.mark.skipif(find_spec("nbgrader") is None, reason="no nbgrader")
 
 
@@ -225,11 +227,22 @@ def test_a_course_needs_nbgrader_checks_and_a_new_folder(
             course.make_notebook(tiny)
 
 
+def test_questions_and_answers_have_their_references_in_words(tiny):
+    notebook = tiny.path.read_text()
+    for words in ("Why?", "It is so.", "See."):
+        notebook = notebook.replace(words, f"{words} See @sec-reverse.")
+    tiny.path.write_text(notebook.replace("# A chapter", "# A chapter {#sec-reverse}"))
+    cells = {cell.id: cell.source for cell in course.make_notebook(tiny).cells}
+    for name in ("cell-5", "answer-1a", "cell-9"):
+        assert "See Chapter 3." in cells[name]
+
+
 @pytest.mark.parametrize(
     ("cell", "sentence"),
     [
         (text("Why?", "question"), 'cell 4 .*"question": {"number": "3"}.*got None;'),
         (code("a = 1", "exercise"), '"exercise": {"defines": .*of cell-3, got no name'),
+        (MAGIC, "code of cell-3 that is plain Python, got a magic;"),
     ],
 )
 def test_a_cell_without_its_metadata_is_one_sentence(project, cell, sentence):

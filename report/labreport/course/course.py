@@ -17,6 +17,7 @@ from labreport.chapters import code_cells, tags
 from labreport.editions.sources import Source, find_sources
 from labreport.editions.staleness import find_named_results, read_modules_beside
 from labreport.imports import find_imported
+from labreport.magics import as_python
 from labreport.notebook.code import used_names
 from labreport.notebook.parameters import assign
 from labreport.notebook.references import References, find_tokens
@@ -115,6 +116,10 @@ def make_notebook(source: Source) -> NotebookNode:
     references = References(source.path, source.number)
     for mistake in references.outline.mistakes:
         raise LabreportError(mistake)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            require_answers(cell.source, references)
+            cell.source = references.resolve(cell.source)
     checks = find_checks(source)
     tasks = read_tasks(checks)
     questions = _group_answers(notebook.cells)
@@ -133,9 +138,6 @@ def make_notebook(source: Source) -> NotebookNode:
         elif "question" in kinds:
             cells.append(_write_question(cell))
         elif "answer" not in kinds:
-            if cell.cell_type == "markdown":
-                require_answers(cell.source, references)
-                cell.source = references.resolve(cell.source)
             cells.append(cell)
         if "title" in kinds:
             cells.append(new_markdown_cell(HOW_TO_WORK, id="how-to-work"))
@@ -219,6 +221,9 @@ def _write_exercise(
         wanted = f'the metadata "exercise": {{"defines": ["NAME"]}} of {cell.id}'
         raise expected(wanted, "no name", "write which names students define")
     points = metadata.get("points", 1)
+    if as_python(cell.source) != cell.source:
+        wanted = f"code of {cell.id} that is plain Python"
+        raise expected(wanted, "a magic", "write the magic into a cell of its own")
     _, defined = used_names(cell.source)
     if exercise not in tasks:
         raise expected(f"a check {exercise} in {checks}", "none", "write it")
