@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from html import unescape
 from types import SimpleNamespace
@@ -53,7 +57,7 @@ CONTENTS = Contents(SMOKE, [], LABELS, {}, [], {"simonyan2015very"})
 EDITION = Edition(
     refer=lambda label, named: {"t": "Str", "c": f"<{label}: {named.words}>"},
     equation=lambda tex, label, number: {"t": "Str", "c": f"<{label} {number} {tex}>"},
-    heading=lambda number: [{"t": "Str", "c": f"<{number}>"}],
+    heading=lambda heading: [{"t": "Str", "c": f"<{heading.number}>"}],
     refuted={"t": "Str", "c": "<refuted>"},
 )
 
@@ -339,6 +343,37 @@ def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch, step, g
         assert (error.ename, len(error.traceback) > 1) == ("ZeroDivisionError", True)
     beside = read_notebook(project.build / "smoke" / "2_beside.ipynb")
     assert beside.metadata.labreport["seconds"] > 0
+
+
+@pytest.mark.report
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process")
+def test_ctrl_c_ends_a_run_in_the_cell_where_it_is(project):
+    begun = project.build / "begun"
+    waiting = f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\n"
+    project.write("1_transfer", code(waiting + "time.sleep(600)"))
+    command = [sys.executable, "-m", "labreport.cli", "run", "1", "--profile", "smoke"]
+    process = subprocess.Popen(
+        command, cwd=project.home, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not begun.exists():
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error.endswith("labreport: stopped; what was finished is kept.\n")
+    assert "Traceback" not in error
+    failed = read_notebook(project.build / "smoke" / "1_transfer.failed.ipynb")
+    assert failed.cells[-1].outputs[0].ename == "KeyboardInterrupt"
+
+
+@pytest.mark.report
+def test_code_that_changed_since_it_ran_stops_a_build(project):
+    path = project.write("1_transfer", code("x = 1"))
+    (source,) = find_sources()
+    execute.run_notebooks([source], SMOKE, lambda line: None)
+    path.write_text(path.read_text().replace("x = 1", "x = 2"))
+    with pytest.raises(LabreportError, match="run the command again"):
+        execute.read_executed(source, SMOKE)
 
 
 @pytest.mark.report

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from pathlib import Path
 from tempfile import gettempdir
+from threading import Event
 from typing import Any
 
 import nbformat
@@ -25,7 +26,7 @@ from nbformat import NotebookNode
 from tqdm import tqdm
 
 from labreport import LabreportError, environment, expected, first_line, paths
-from labreport.chapters import code_cells, read_notebook
+from labreport.chapters import code_cells, read_notebook, tags
 from labreport.editions.sources import Source
 from labreport.editions.staleness import fingerprint
 from labreport.notebook.outline import read_outline
@@ -77,7 +78,7 @@ def run_notebooks(sources: Sequence[Source], run: Run, say: Say) -> None:
 
     The one that took longest last time comes first; without a last time, the largest
     file. After an error no other notebook is started, those that run are finished, and
-    the first error is raised.
+    the first error is raised. Ctrl-C stops them in the cell where they are.
     """
     environment.limit_threads()
 
@@ -85,24 +86,28 @@ def run_notebooks(sources: Sequence[Source], run: Run, say: Say) -> None:
         return last_duration(source, run), source.path.stat().st_size
 
     num_workers = max(1, min(environment.num_processes(), len(sources)))
-    with ThreadPoolExecutor(num_workers) as pool:
-        begun = {}
-        for row, source in enumerate(sorted(sources, key=cost, reverse=True)):
-            begun[pool.submit(execute, source, run, row)] = source.name
-        try:
-            for done in as_completed(begun):
-                say(f"{begun[done]}: ran in {done.result():.0f} s ({run.profile})")
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    pool = ThreadPoolExecutor(num_workers)
+    stop = Event()
+    begun = {}
+    for row, source in enumerate(sorted(sources, key=cost, reverse=True)):
+        begun[pool.submit(execute, source, run, stop, row)] = source.name
+    try:
+        for done in as_completed(begun):
+            say(f"{begun[done]}: ran in {done.result():.0f} s ({run.profile})")
+    except KeyboardInterrupt:
+        stop.set()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def execute(source: Source, run: Run, row: int = 0) -> float:
+def execute(source: Source, run: Run, stop: Event, row: int = 0) -> float:
     """Run a notebook from top to bottom and return the seconds that it took.
 
     Its executed copy is replaced only if all of it ran. The metadata "labreport" of the
     copy say what it was made from ("inputs", see `fingerprint`) and how long it took
-    ("seconds"). row: that of the progress bar, from 0 at the top.
+    ("seconds"). stop: interrupts the cell that runs, once it is set. row: that of the
+    progress bar, from 0 at the top.
 
     Raises LabreportError, which names the cell that failed. What ran is then saved
     beside the executed copy, as `<name>.failed.ipynb`.
@@ -117,7 +122,9 @@ def execute(source: Source, run: Run, row: int = 0) -> float:
     # In a loop of its own, and on Windows not the kind that cannot wait for sockets.
     with closing(asyncio.SelectorEventLoop()) as loop:
         try:
-            failure = loop.run_until_complete(_run_cells(executed, source.name, row))
+            failure = loop.run_until_complete(
+                _run_cells(executed, source.name, stop, row)
+            )
         except RuntimeError as error:
             failure = f"no kernel ({first_line(str(error), 200)})"
     if failure:
@@ -139,7 +146,7 @@ def execute(source: Source, run: Run, row: int = 0) -> float:
     return seconds
 
 
-async def _run_cells(notebook: NotebookNode, name: str, row: int) -> str:
+async def _run_cells(notebook: NotebookNode, name: str, stop: Event, row: int) -> str:
     """Run the cells of a notebook in a kernel of its own; their outputs are written
     into it.
 
@@ -163,17 +170,37 @@ async def _run_cells(notebook: NotebookNode, name: str, row: int) -> str:
         notebook.cells, name, unit="cell", leave=False, position=row, disable=None
     )
     async with client.async_setup_kernel():
-        for index, cell in enumerate(progress):
-            where = f"in cell {index + 1} ({first_line(cell.source)})"
-            try:
-                await client.async_execute_cell(cell, index)
-            except CellExecutionError as error:
-                return f"{error.ename}: {first_line(error.evalue, 200)} {where}"
-            except CellTimeoutError:
-                return f"no answer of the kernel for {OUTPUT_WAIT} s {where}"
-            except DeadKernelError:
-                return f"a kernel that died (out of memory?) {where}"
+        watch = asyncio.create_task(_interrupt_at(stop, client))
+        try:
+            return await _run_each(progress, client, stop)
+        finally:
+            watch.cancel()
+
+
+async def _run_each(
+    cells: Iterable[NotebookNode], client: NotebookClient, stop: Event
+) -> str:
+    for index, cell in enumerate(cells):
+        where = f"in cell {index + 1} ({first_line(cell.source)})"
+        try:
+            await client.async_execute_cell(cell, index)
+        except CellExecutionError as error:
+            return f"{error.ename}: {first_line(error.evalue, 200)} {where}"
+        except CellTimeoutError:
+            return f"no answer of the kernel for {OUTPUT_WAIT} s {where}"
+        except DeadKernelError:
+            return f"a kernel that died (out of memory?) {where}"
+        if stop.is_set():
+            return f"Ctrl-C {where}"
     return ""
+
+
+async def _interrupt_at(stop: Event, client: NotebookClient) -> None:
+    """Wait for `stop`, and interrupt the client's kernel."""
+    while not stop.is_set():
+        await asyncio.sleep(0.2)
+    if isinstance(client.km, AsyncKernelManager):
+        await client.km.interrupt_kernel()
 
 
 def _write(path: Path, notebook: NotebookNode) -> None:
@@ -192,11 +219,26 @@ def read_seconds(executed: NotebookNode) -> float:
 
 
 def read_executed(source: Source, run: Run) -> NotebookNode:
-    """Read a notebook's present prose with the outputs of its last execution."""
+    """Read a notebook's present prose with the outputs of its last execution.
+
+    Raises LabreportError if other code was executed.
+    """
     notebook = source.read()
     executed = read_notebook(run.executed(source.name))
+    if _read_code(notebook) != _read_code(executed):
+        raise expected(
+            f"{source.path.name} with the code that ran",
+            "other code",
+            "it was changed in between, so run the command again",
+        )
     pairs = zip(code_cells(notebook), code_cells(executed), strict=True)
     for cell, executed_cell in pairs:
         cell.outputs = executed_cell.outputs
     notebook.metadata["labreport"] = executed.metadata["labreport"]
     return notebook
+
+
+def _read_code(notebook: NotebookNode) -> list[str]:
+    """Return the code of a notebook, without the parameters, which a run sets."""
+    cells = [cell for cell in code_cells(notebook) if "parameters" not in tags(cell)]
+    return [cell.source for cell in cells]
