@@ -8,10 +8,9 @@ from checks.expect import Variables, expect, expect_pixels, expect_same
 
 
 def raw(its: Variables) -> None:
-    """Let `truths` be a tensor of the photos' labels. For SqueezeNet and
-    EfficientNet-Lite0, let `unscaled[name]` be how many photos the network's backbone,
-    which is all that follows the normalisation, names right when it is given the pixels
-    as they are; `scaled[name]`, when they are times 255.
+    """For SqueezeNet and EfficientNet-Lite0, let `unscaled[name]` be how many photos
+    the network's backbone, which is all that follows the normalisation, names right
+    when it is given the pixels as they are; `scaled[name]`, when they are times 255.
     """
     why = "the whole network would normalise, and hide what is asked for"
     for name in ("squeezenet1_1", "efficientnet_lite0"):

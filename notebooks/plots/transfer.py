@@ -128,35 +128,6 @@ def plot_accuracies(accuracies: Mapping[str, float]) -> Figure:
 
 
 @styled
-def plot_opinions(
-    leads: Mapping[str, float], truth: str, rival: str, picture: np.ndarray | None
-) -> Figure:
-    """Plot by how much each classifier prefers the true class of an image to a rival.
-
-    A bar to the right is for the true class, a hollow one to the left for the rival.
-
-    leads: the score of the true class less that of the rival, by the classifier.
-    picture: the image, uint8 (H, W, 3), drawn beside the bars; None to leave it out.
-    """
-    widths = [1, 2.6] if picture is not None else [1]
-    height = 0.45 + 0.2 * len(leads)
-    figure, axes = make_figure(height, 1, len(widths), width_ratios=widths)
-    if picture is not None:
-        show_picture(axes[0, 0], picture)
-    ax = axes[0, -1]
-    for row, lead in enumerate(leads.values()):
-        colour = COLOURS[0] if lead > 0 else "white"
-        ax.barh(row, lead, color=colour, edgecolor=COLOURS[0], height=0.6)
-    ax.axvline(0, color="black", linewidth=0.8)
-    ax.set_yticks(range(len(leads)), list(leads))
-    ax.set_ylim(len(leads) - 0.5, -0.5)
-    ax.set_xlabel(f"score of {truth} less score of {rival}")
-    ax.grid(axis="y", visible=False)
-    ax.tick_params(axis="y", length=0)
-    return figure
-
-
-@styled
 def plot_class_map(
     points: ArrayLike,
     names: Sequence[str],
@@ -173,8 +144,9 @@ def plot_class_map(
     figure = Figure(figsize=(WIDTH, 3.1), layout="constrained")
     map_part: FigureBase = figure
     if pictures is not None:
-        grid_part = figure.add_subfigure(figure.add_gridspec(1, 5)[:2])
-        map_part = figure.add_subfigure(figure.add_gridspec(1, 5)[2:])
+        columns = figure.add_gridspec(1, 20)
+        grid_part = figure.add_subfigure(columns[:8])
+        map_part = figure.add_subfigure(columns[9:])  # a gap before its label
         cells = grid_part.subplots(-(-len(names) // 4), 4, squeeze=False)
         for ax in cells.flat:
             ax.set_axis_off()
@@ -378,7 +350,7 @@ def plot_class_gains(
     groups: the names of at most three groups' classes, in the order of the rows.
     """
     colours = (COLOURS[0], "#888888", COLOURS[1])
-    figure, axes = make_figure(2.7, 1, len(gains), sharex=True, sharey=True)
+    figure, axes = make_figure(2.4, 1, len(gains), sharex=True, sharey=True)
     names = [name for group in groups.values() for name in group]
     for ax, (title, of_classes) in zip(axes[0], gains.items(), strict=True):
         for colour, (group, members) in zip(colours, groups.items(), strict=False):

@@ -29,10 +29,6 @@ FIGURES = {
     "pipeline": transfer.plot_pipeline,
     "stages": transfer.plot_stages,
     "accuracies": lambda: transfer.plot_accuracies({"a": 20, "b": 90.4}),
-    "opinions": lambda: transfer.plot_opinions({"a": 0.5, "b": -1}, *CLASSES, None),
-    "opinions with image": lambda: transfer.plot_opinions(
-        {"a": 0.5, "b": -1}, *CLASSES, COLOUR
-    ),
     "class map": lambda: transfer.plot_class_map(POINTS[:5], list("abcde"), None),
     "class map with images": lambda: transfer.plot_class_map(
         POINTS[:5], list("abcde"), [COLOUR] * 5
@@ -175,16 +171,6 @@ def test_classes_of_a_group_stand_together_in_its_colour():
     colours = [to_hex(bar.get_facecolor()) for bar in first.patches]
     assert colours[1] != colours[0] == COLOURS[0].lower()
     assert colours[1] == colours[2]
-
-
-@pytest.mark.parametrize("name", ["opinions", "opinions with image"])
-def test_a_classifier_that_prefers_the_rival_has_a_hollow_bar(name):
-    ax = FIGURES[name]().axes[-1]
-    assert row_names(ax) == {0: "a", 1: "b"}
-    assert [bar.get_width() for bar in ax.patches] == [0.5, -1]
-    filled = [to_hex(bar.get_facecolor()) for bar in ax.patches]
-    assert filled == [COLOURS[0].lower(), "#ffffff"]
-    assert ax.get_xlabel() == "score of cat less score of dog"
 
 
 @pytest.mark.parametrize("name", ["class map", "class map with images"])
