@@ -8,15 +8,16 @@ from checks.expect import Variables, expect, expect_pixels, expect_same
 
 
 def raw(its: Variables) -> None:
-    """For SqueezeNet and EfficientNet-Lite0, let `unscaled[name]` be how many photos
+    """For SqueezeNet and EfficientNet-Lite0, let `from_0_to_1[name]` be how many photos
     the network's backbone, which is all that follows the normalisation, names right
-    when it is given the pixels as they are; `scaled[name]`, when they are times 255.
+    when it is given the pixels as they are; `from_0_to_255[name]`, when they are times
+    255.
     """
     why = "the whole network would normalise, and hide what is asked for"
     for name in ("squeezenet1_1", "efficientnet_lite0"):
         expect_pixels(its.pixels[name], f"pixels[{name!r}]")
         backbone = its.networks[name].backbone
-        for factor, counts in ((1, its.unscaled), (255, its.scaled)):
+        for factor, counts in ((1, its.from_0_to_1), (255, its.from_0_to_255)):
             guesses = backbone(factor * its.pixels[name]).argmax(1)
             right = (guesses == its.truths).sum()
             what = f"right by {name} of pixels times {factor}"

@@ -155,10 +155,10 @@ def plot_class_map(
             ax.set_title(name, fontsize=7, pad=2)
     ax = map_part.subplots()
     ax.plot(*points.T, "o", color=COLOURS[0], markersize=3)
-    ax.margins(0.28, 0.08)
+    ax.margins(0.34, 0.08)
     # In printed points, about: the width of the map, and its height.
     size = np.array([WIDTH * 0.55 if pictures is not None else WIDTH * 0.9, 2.6]) * 72
-    spots = (points - points.min(0)) / np.ptp(points, axis=0) * size / (1.56, 1.16)
+    spots = (points - points.min(0)) / np.ptp(points, axis=0) * size / (1.68, 1.16)
     for place, name, shift in zip(
         points, names, _free_shifts(spots, names), strict=True
     ):

@@ -312,12 +312,12 @@ def test_a_changed_picture_makes_the_editions_outdated(project):
 
 
 def test_a_page_may_end_between_statements_of_a_cell_alone():
-    cell = "import a\n\nx = 1\ny = 2\nz = 3\n\n\ndef f():\n    b = 1\n\n    return b"
-    parts = latex._parts(cell)
-    assert [code for code, _ in parts] == [
-        "import a\n\nx = 1\ny = 2\nz = 3",
-        "def f():\n    b = 1\n\n    return b",
-    ]
+    function = "def f():\n    b = 1\n\n    return b"
+    short = f"x = 1\ny = 2\n\n{function}"
+    assert latex._parts(short) == [(short, "")]
+    first = "import a\n\nx = 1\ny = 2\nz = 3"
+    parts = latex._parts(f"{first}\n\n\n{function}")
+    assert [code for code, _ in parts] == [first, function]
     assert [options for _, options in parts] == ["continues", "continued"]
     assert latex._parts("x = 1") == [("x = 1", "")]
     assert latex._parts("x\n" * 40) == [("x\n" * 40, "breakable")]

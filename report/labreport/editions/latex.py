@@ -47,6 +47,7 @@ LISTING = LatexFormatter(style=SoberStyle, verboptions="breaklines,breakindentnc
 OPTIONS = ["--natbib", "--wrap=preserve", "--syntax-highlighting=none"]
 OPTIONS += ["--top-level-division=chapter"]
 UNBROKEN = 24  # lines of code that stay on one page
+WHOLE = 9  # lines of a cell that stays on one page, whatever statements it has
 
 
 def _equation(tex: str, label: str, number: str) -> Node:
@@ -77,8 +78,10 @@ def _parts(code: str) -> list[tuple[str, str]]:
     """Part code where a page may end: at a blank line above a statement.
 
     Returns each part's code and the options of its box. The boxes of a cell follow one
-    another without a gap.
+    another without a gap. A short cell is one part.
     """
+    if code.count("\n") < WHOLE:
+        return [(code, "")]
     parts: list[str] = []
     for piece in re.split(r"\n\n+(?=\S)", code):
         if parts and (parts[-1].count("\n") < 2 or piece.count("\n") < 2):
