@@ -283,10 +283,10 @@ def test_a_solution_passes_all_tests_of_its_chapter(
 
 
 @pytest.mark.solutions
-def test_without_nbgrader_a_student_reads_the_same_sentence(tiny, tmp_path):
+def test_without_nbgrader_a_student_reads_the_same_sentence(tiny):
     notebook = course.make_notebook(tiny)
     notebook.cells[6].source = "pass"
-    [(cell, message)] = run(notebook, tmp_path).items()
+    [(cell, message)] = run(notebook, tiny.path.parent).items()
     assert cell == TEST
     assert message.replace("\n", " ") == MISSING
 
