@@ -46,7 +46,7 @@ class Reverse(torch.autograd.Function):
 
 
 torch.manual_seed(seed)"""
-NAME, TEST = "3_domain_adaptation", "reversal-test"
+NAME, TEST = "3_domain_adaptation", "reversal_test"
 MISSING = "expected `Reverse`, got no such variable: the exercise asks for it."
 MAGIC = code("%time a = 1", "exercise")
 MAGIC.metadata["exercise"] = {"defines": ["a"]}
@@ -82,7 +82,7 @@ def test_a_test_stands_behind_its_exercise_and_an_answer_behind_its_measurement(
     points = {name: each.get("points") for name, each in marks.items() if each}
     assert points == {"reversal": None, TEST: 2, "cell-5": None, "answer-1a": 3}
     assert [name for name in points if marks[name]["locked"]] == [TEST, "cell-5"]
-    order = f"cell-3 reversal-task reversal {TEST} cell-5 cell-7 answer-1a cell-9"
+    order = f"cell-3 reversal_task reversal {TEST} cell-5 cell-7 answer-1a cell-9"
     assert list(marks)[4:] == order.split()
     given, rest = notebook.cells[6].source.split("### BEGIN SOLUTION\n")
     assert given.strip() == "seed = 0"
@@ -358,7 +358,7 @@ def test_a_solution_has_all_points_and_a_blank_none(chapter, tmp_path, monkeypat
     made = Course(tmp_path / "course", chapter)
     made.submit("all", made.solution)
     made.submit("none", made.release)
-    tests = [cell for cell in made.solution.cells if cell.id.endswith("-test")]
+    tests = [cell for cell in made.solution.cells if cell.id.endswith("_test")]
     points = sum(cell.metadata.nbgrader.points for cell in tests)
     assert made.grade() == {"all": points, "none": 0}
 

@@ -232,9 +232,9 @@ def _write_exercise(
     task = f"**Exercise** (points: {points}). {tasks[exercise]}"
     code = mark_solution(cell.source, names)
     test = TEST.format(module=checks.stem, exercise=exercise)
-    test_id = f"{cell.id}-test"
+    test_id = f"{cell.id}_test"
     return [
-        new_markdown_cell(task, id=f"{cell.id}-task"),
+        new_markdown_cell(task, id=f"{cell.id}_task"),
         new_code_cell(code, id=cell.id, metadata=_marks(cell.id, solution=True)),
         new_code_cell(test, id=test_id, metadata=_marks(test_id, points)),
     ]
