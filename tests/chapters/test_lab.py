@@ -56,6 +56,7 @@ def home(tmp_path_factory):
         "report/references.bib",
         "report/results.json",
         "report/profiles.toml",
+        "notebooks/plots",
     ):
         (folder / name).unlink(missing_ok=True)
         (folder / name).symlink_to(CHECKOUT / name)
@@ -176,7 +177,7 @@ def _wait_until_reached(address, server, log):
     pytest.fail(f"JupyterLab does not answer: {log.read_text()[-2000:]}")
 
 
-def _run_all(page, seconds=1200):
+def _run_all(page, seconds=300):
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.wait_for_function(DONE, timeout=1000 * seconds)
