@@ -88,7 +88,7 @@ bench: $(BENCH)/installed ## time dlapps beside other libraries, write benchmark
 $(BENCH)/installed: pyproject.toml benchmarks/requirements.txt benchmarks/requirements-no-deps.txt
 	@echo 'Setting up $(BENCH): dlapps and the libraries that it is timed beside (about a minute)'
 	@$(PYTHON) -m venv $(BENCH)
-	@$(BENCH)/bin/pip install --quiet --disable-pip-version-check --editable . --requirement benchmarks/requirements.txt
+	@$(BENCH)/bin/pip install --quiet --disable-pip-version-check --editable . --editable ./report --requirement benchmarks/requirements.txt
 	@$(BENCH)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement benchmarks/requirements-no-deps.txt
 	@touch $@
 
