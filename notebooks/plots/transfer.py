@@ -102,9 +102,7 @@ def plot_stages() -> Figure:
     stored = Block(
         0.75, 0, 1.3, 0.45, "stages 1 to 6:\nfrozen, stored", "192 × 7 × 7", GREY
     )
-    stage = Block(
-        2.35, 0, 1.3, 0.45, "stage 7: frozen\nor moving", "320 × 7 × 7", ORANGE, stored
-    )
+    stage = Block(2.35, 0, 1.3, 0.45, "stage 7:\nmoving", "320 × 7 × 7", ORANGE, stored)
     mean = Block(3.85, 0, 1.1, 0.45, "mean, scaled\nto length ten", "320", GREY, stage)
     head = Block(5.2, 0, 1.0, 0.45, "head: new,\nmoving", "15 scores", ORANGE, mean)
     return plot_diagram([stored, stage, mean, head])
