@@ -18,6 +18,7 @@ from test_html import collect_here, collected, contents
 from labreport import paths
 from labreport.editions import copies
 from labreport.editions.contents import collect
+from labreport.editions.pictures import compress
 from labreport.editions.sources import find_sources
 
 PLACEHOLDER = re.compile(r"\{\{|(?<![\w.])@(?:fig|tab|sec|eq)-|\[@|\{#")
@@ -140,6 +141,13 @@ def test_photos_are_jpegs_and_smaller():
     for jpeg, png in zip(jpegs, pngs, strict=False):
         assert len(jpeg) < len(png) / 2
     assert all(Image.open(io.BytesIO(jpeg)).size == (320, 240) for jpeg in jpegs)
+
+
+def test_what_is_transparent_becomes_white():
+    file = io.BytesIO()
+    Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(file, "PNG")
+    jpeg = compress(file.getvalue(), "JPEG")
+    assert Image.open(io.BytesIO(jpeg)).getextrema() == ((255, 255),) * 3
 
 
 def test_equations_of_several_lines_stay_equations(project, monkeypatch):

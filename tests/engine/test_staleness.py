@@ -113,6 +113,13 @@ def test_an_edited_method_makes_a_chapter_stale_and_a_comment_does_not(
     assert staleness.fingerprint(notebook, SMOKE) != before
 
 
+def test_a_cell_that_may_fail_is_another_cell(project):
+    notebook = read_notebook(project.write("1_first", code("1 / 0")))
+    before = staleness.fingerprint(notebook, SMOKE)
+    notebook.cells[-1].metadata["tags"] = ["raises-exception"]
+    assert staleness.fingerprint(notebook, SMOKE) != before
+
+
 def test_docstrings_and_comments_run_nothing_and_the_rest_does():
     plain = read_module("def f(x):\n    return x + 1\n").code
     documented = (

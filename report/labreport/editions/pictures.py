@@ -18,10 +18,16 @@ QUALITY = 90
 
 
 def compress(content: bytes, kind: str, size: tuple[int, int] | None = None) -> bytes:
-    """Compress a picture as JPEG or WEBP, cropped and scaled to `size`."""
+    """Compress a picture as JPEG or WEBP, cropped and scaled to `size`.
+
+    What is transparent becomes white, as the page is.
+    """
     file = io.BytesIO()
     with Image.open(io.BytesIO(content)) as picture:
-        fitted = ImageOps.fit(picture.convert("RGB"), size or picture.size)
+        drawn = picture.convert("RGBA")
+    opaque = Image.new("RGB", drawn.size, "white")
+    opaque.paste(drawn, mask=drawn)
+    fitted = ImageOps.fit(opaque, size or opaque.size)
     fitted.save(file, kind, quality=QUALITY)
     return file.getvalue()
 

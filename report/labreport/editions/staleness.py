@@ -98,7 +98,9 @@ def _evaluated(cell: NotebookNode) -> list[str]:
     if cell.cell_type == "code":
         # A run replaces what the cell tagged so assigns.
         kind = "parameters" if "parameters" in tags(cell) else "code"
-        return [kind, cell.source]
+        # Only a cell tagged so may fail.
+        may_fail = ["may fail"] if "raises-exception" in tags(cell) else []
+        return [kind, cell.source, *may_fail]
     return [*find_placeholders(cell.source), *find_claims(cell.source)]
 
 
