@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from sklearn.svm import LinearSVC
 
 from dlapps.core.images import stack_pixels
-from dlapps.plots import COLOURS, WIDTH, make_figure, show_picture, styled
+from dlapps.plots import COLOURS, WIDTH, make_figure, plot_grid, show_picture, styled
 from plots import Estimate
 from plots.diagrams import Block, plot_diagram
 
@@ -102,7 +102,9 @@ def plot_stages() -> Figure:
     stored = Block(
         0.75, 0, 1.3, 0.45, "stages 1 to 6:\nfrozen, stored", "192 × 7 × 7", GREY
     )
-    stage = Block(2.35, 0, 1.3, 0.45, "stage 7:\nmoving", "320 × 7 × 7", ORANGE, stored)
+    stage = Block(
+        2.35, 0, 1.3, 0.45, "stage 7: frozen\nor moving", "320 × 7 × 7", ORANGE, stored
+    )
     mean = Block(3.85, 0, 1.1, 0.45, "mean, scaled\nto length ten", "320", GREY, stage)
     head = Block(5.2, 0, 1.0, 0.45, "head: new,\nmoving", "15 scores", ORANGE, mean)
     return plot_diagram([stored, stage, mean, head])
@@ -126,37 +128,43 @@ def plot_accuracies(accuracies: Mapping[str, float]) -> Figure:
 
 
 @styled
-def plot_class_map(
-    points: ArrayLike,
+def plot_classes(
     names: Sequence[str],
+    counts: Sequence[int],
     pictures: Sequence[np.ndarray] | None,
-    shares: Sequence[float] = (),
+) -> Figure:
+    """Plot a picture of each class, or without pictures how many images each has.
+
+    pictures: uint8 (H, W), one for each class; or None.
+    """
+    if pictures is not None:
+        squares = [stack_pixels([picture], 96)[0] for picture in pictures]
+        return plot_grid(squares, names)
+    figure, axes = make_figure(2.2)
+    ax = axes[0, 0]
+    ax.bar(range(len(names)), counts, color=COLOURS[0])
+    ax.set_xticks(range(len(names)), names, rotation=40, ha="right")
+    ax.set_ylabel("images")
+    return figure
+
+
+@styled
+def plot_class_map(
+    points: ArrayLike, names: Sequence[str], shares: Sequence[float] = ()
 ) -> Figure:
     """Plot classes at their places in two dimensions, with their names.
 
     points: (K, 2).
-    pictures: uint8 (H, W, 3), one for each class, drawn beside the map; or None.
     shares: of the variance along each direction, written beside the axes.
     """
     points = np.asarray(points)
-    figure = Figure(figsize=(WIDTH, 3.1), layout="constrained")
-    map_part: FigureBase = figure
-    if pictures is not None:
-        columns = figure.add_gridspec(1, 20)
-        grid_part = figure.add_subfigure(columns[:8])
-        map_part = figure.add_subfigure(columns[9:])  # a gap before its label
-        cells = grid_part.subplots(-(-len(names) // 4), 4, squeeze=False)
-        for ax in cells.flat:
-            ax.set_axis_off()
-        for ax, picture, name in zip(cells.flat, pictures, names, strict=False):
-            show_picture(ax, stack_pixels([picture], 96)[0])
-            ax.set_title(name, fontsize=7, pad=2)
-    ax = map_part.subplots()
+    figure, axes = make_figure(2.6)
+    ax = axes[0, 0]
     ax.plot(*points.T, "o", color=COLOURS[0], markersize=3)
-    ax.margins(0.34, 0.08)
+    ax.margins(0.12, 0.1)
     # In printed points, about: the width of the map, and its height.
-    size = np.array([WIDTH * 0.55 if pictures is not None else WIDTH * 0.9, 2.6]) * 72
-    spots = (points - points.min(0)) / np.ptp(points, axis=0) * size / (1.68, 1.16)
+    size = np.array([WIDTH * 0.9, 2.1]) * 72
+    spots = (points - points.min(0)) / np.ptp(points, axis=0) * size / (1.24, 1.2)
     for place, name, shift in zip(
         points, names, _free_shifts(spots, names), strict=True
     ):

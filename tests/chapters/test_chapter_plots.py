@@ -29,10 +29,11 @@ FIGURES = {
     "pipeline": transfer.plot_pipeline,
     "stages": transfer.plot_stages,
     "accuracies": lambda: transfer.plot_accuracies({"a": 20, "b": 90.4}),
-    "class map": lambda: transfer.plot_class_map(POINTS[:5], list("abcde"), None),
-    "class map with images": lambda: transfer.plot_class_map(
-        POINTS[:5], list("abcde"), [COLOUR] * 5
+    "classes": lambda: transfer.plot_classes(list("abcde"), [3, 1, 2, 5, 4], None),
+    "classes with images": lambda: transfer.plot_classes(
+        list("abcde"), [3, 1, 2, 5, 4], [COLOUR] * 5
     ),
+    "class map": lambda: transfer.plot_class_map(POINTS[:5], list("abcde")),
     "neighbours": lambda: transfer.plot_neighbours(["cat"], [[*DOG]], None),
     "neighbours with images": lambda: transfer.plot_neighbours(
         ["cat"], [[*DOG]], [[GREY, COLOUR, COLOUR]]
@@ -173,17 +174,22 @@ def test_classes_of_a_group_stand_together_in_its_colour():
     assert colours[1] == colours[2]
 
 
-@pytest.mark.parametrize("name", ["class map", "class map with images"])
-def test_a_class_stands_at_its_place_with_its_name(name):
-    figure = FIGURES[name]()
+def test_a_class_stands_at_its_place_with_its_name():
+    figure = FIGURES["class map"]()
     ax = figure.axes[-1]
     [places] = ax.lines
     assert np.array_equal(places.get_xydata(), POINTS[:5])
     names = [(name.get_text(), name.xy) for name in ax.findobj(Annotation)]
     assert [text for text, _ in names] == list("abcde")
     assert np.array_equal([place for _, place in names], POINTS[:5])
-    shown = [title for title in titles(figure) if title]
-    assert shown == (list("abcde") if "images" in name else [])
+
+
+def test_classes_are_pictures_with_names_or_bars_of_their_images():
+    shown = [title for title in titles(FIGURES["classes with images"]()) if title]
+    assert shown == list("abcde")
+    ax = FIGURES["classes"]().axes[0]
+    assert [bar.get_height() for bar in ax.patches] == [3, 1, 2, 5, 4]
+    assert [label.get_text() for label in ax.get_xticklabels()] == list("abcde")
 
 
 @pytest.mark.parametrize("name", ["neighbours", "neighbours with images"])
@@ -225,7 +231,7 @@ def test_steps_that_are_compared_have_the_same_axes():
 
 
 def test_a_class_map_names_the_share_of_variance_of_its_axes():
-    ax = transfer.plot_class_map(POINTS[:5], list("abcde"), None, (0.5, 0.25)).axes[0]
+    ax = transfer.plot_class_map(POINTS[:5], list("abcde"), (0.5, 0.25)).axes[0]
     assert ax.get_xlabel() == "first direction (50% of the variance)"
     assert ax.get_ylabel() == "second direction (25% of the variance)"
 

@@ -58,17 +58,17 @@ def test_transfer_finds_a_normalisation_left_in_and_a_mode_never_changed():
         "networks": dict.fromkeys(names, network),
         "pixels": dict.fromkeys(names, pixels),
         "truths": torch.tensor([0, 0, 0, 1]),
-        "unscaled": dict.fromkeys(names, 3),
-        "scaled": dict.fromkeys(names, 3),
+        "from_0_to_1": dict.fromkeys(names, 3),
+        "from_0_to_255": dict.fromkeys(names, 3),
     }
     traps = []
     for wrong in (255 * pixels, pixels - 0.6, pixels[0], pixels.byte()):
         traps.append({"pixels": dict.fromkeys(names, wrong)})
-    traps.append({"unscaled": dict.fromkeys(names, 1)})
-    traps.append({"scaled": dict.fromkeys(names, 4)})
+    traps.append({"from_0_to_1": dict.fromkeys(names, 1)})
+    traps.append({"from_0_to_255": dict.fromkeys(names, 4)})
     finds(transfer.raw, *traps, **right)
     with pytest.raises(AssertionError, match=r"KeyError:\s'squeezenet1_1'"):
-        checks.run(transfer.raw, right | {"scaled": {}})
+        checks.run(transfer.raw, right | {"from_0_to_255": {}})
     right = {"moved_in_evaluation": 1e-6, "moved_in_training": 0.2}
     never_changed = {"moved_in_training": 1e-6}
     left_on = {"moved_in_evaluation": 0.2}
