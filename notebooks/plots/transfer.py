@@ -139,7 +139,7 @@ def plot_classes(
     """
     if pictures is not None:
         squares = [stack_pixels([picture], 96)[0] for picture in pictures]
-        return plot_grid(squares, names)
+        return plot_grid(squares, names, columns=10)
     figure, axes = make_figure(2.2)
     ax = axes[0, 0]
     ax.bar(range(len(names)), counts, color=COLOURS[0])
