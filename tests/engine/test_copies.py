@@ -66,8 +66,8 @@ def test_copies_say_what_the_report_says(made):
         "25.0% of 4,000 in a_b & \\<50%\\>, see [Figure 1.1](#fig-1-line), "
         "[Table 1.1](#tab-1-scores), [Section 1.1](#sec-1-results) "
         "and [Equation (1.2)](#eq-1-last).",
-        '<a id="sec-1-results"></a>1.1 Results',
-        "1.1.2 Deeper again",
+        '## <a id="sec-1-results"></a>1.1 Results',
+        '### <a id="sec-1-again"></a>1.1.2 Deeper again',
         "</a>**Figure 1.1.** 50% of A & B_c, “4,000” points, $x < 1$; "
         "as [Figure 2.1](2_saliency.ipynb).",
         "| \\- a_b & c | 12 |",
