@@ -44,7 +44,7 @@ publish: $(REPORT) ## the report under the full profile, into report/ to be comm
 	sed -i.before 's|(\.\./\.\./\.\./notebooks/|(../../notebooks/|g' report/notebooks/*.ipynb && rm report/notebooks/*.before
 
 variants: $(REPORT) ## the chapters under other seeds, threads, processors and data (half an hour; DLAPPS_DATA names the mirror)
-	@$(BIN)/labreport study variants
+	@cd data && "$(abspath $(BIN))/python" -m studies variants
 
 html: $(REPORT) ## the HTML pages alone, without TeX, report/build/html/index.html
 	@$(BIN)/labreport html --profile $(PROFILE) $(STRICT)
@@ -53,7 +53,7 @@ notebooks: $(REPORT) ## the reading copies alone: executed notebooks, numbers fi
 	@$(BIN)/labreport notebooks --profile $(PROFILE)
 
 docs: $(DEV) ## the functions and classes of the library, report/build/api/index.html
-	$(BIN)/pdoc dlapps '!dlapps.cli' labreport.notebook labreport.results labreport.intervals labreport.sweeps --output-directory report/build/api
+	$(BIN)/pdoc dlapps '!dlapps.cli' labreport.notebook labreport.results labreport.intervals --output-directory report/build/api
 
 # Files of tests share the cores, one thread each, since more threads than cores slow them all down; in their order, since
 # the build of the report, which takes longest, is an early file of few tests.

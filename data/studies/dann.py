@@ -19,7 +19,8 @@ from dlapps import dann
 from dlapps.core import runtime
 from dlapps.core.training import DivergenceError
 from dlapps.core.weights import save_weights, write_checked
-from labreport import paths, results
+from labreport import results
+from labreport.report import find_report
 from labreport.results import Entry
 from studies import dann_methods
 from studies.dann_runs import (
@@ -140,7 +141,7 @@ def make_runs(study: str, names: Collection[str]) -> Path:
             calls["runs", name, seed] = partial(train, name, seed)
     for (_, name, seed), entry in sweep_missing(study, calls):
         add_entry(name, seed, entry, study)
-    return paths.results() / f"{study}.json"
+    return find_report().results / f"{study}.json"
 
 
 def make_mnistm() -> Path:
@@ -173,17 +174,17 @@ def make_mnistm_networks() -> Path:
         "no negative": "textures",
     }.items():
         network = load_run(f"3 epochs: {digits}, source only", 0, domains)
-        save_weights(network, paths.networks() / f"mnistm-{name}.pt")
+        save_weights(network, find_report().networks / f"mnistm-{name}.pt")
     source_only = load_run("source only, paper's settings", 0, domains)
-    save_weights(source_only, paths.networks() / "mnistm-source-only.pt")
+    save_weights(source_only, find_report().networks / "mnistm-source-only.pt")
     adapted = load_run("paper", 0, domains)
-    return save_weights(adapted, paths.networks() / "mnistm-dann.pt")
+    return save_weights(adapted, find_report().networks / "mnistm-dann.pt")
 
 
 def make_mnistm_improved() -> Path:
     """Write the improved network of seed 0, rounded to float16."""
     network = load_run("improved", 0, load_domains())
-    return save_weights(network, paths.networks() / "mnistm-improved.pt")
+    return save_weights(network, find_report().networks / "mnistm-improved.pt")
 
 
 def make_mnistm_figures() -> Path:

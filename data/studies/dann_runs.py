@@ -25,7 +25,7 @@ from dlapps.dann import (
     ImprovedSettings,
     Settings,
 )
-from labreport import paths
+from labreport.report import find_report
 from studies import dann_methods
 
 # Source digits that are held out where the test is not to be read yet.
@@ -223,7 +223,7 @@ def load_run(name: str, seed: int, domains: Domains) -> Network:
 
 def weights_path(name: str, seed: int) -> Path:
     """The file of a run's weights."""
-    return paths.cache() / "mnistm" / f"{name.replace(' ', '-')}-{seed}.pt"
+    return find_report().cache / "mnistm" / f"{name.replace(' ', '-')}-{seed}.pt"
 
 
 MAIN_RUNS = {

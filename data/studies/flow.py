@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from dlapps import gan
 from dlapps.gan import flow, to_uint8
-from labreport import paths, results
+from labreport import results
+from labreport.report import find_report
 from labreport.results import Entry
-from studies.gan_judge import HEADS, SHARES, Judge, draw, load_images
+from studies.gan_judge import SHARES, Judge, draw, load_images
 from studies.gan_settings import RUNS
 from studies.runs import Calls, add_entries, make_missing, sweep_missing
 
@@ -65,7 +66,7 @@ def choose_sampling() -> Sampling:
 
 def checkpoint_of(seed: int) -> Path:
     """The checkpoint of a training."""
-    return paths.cache() / "flow" / f"{seed}.pt"
+    return find_report().cache / "flow" / f"{seed}.pt"
 
 
 def train(seed: int) -> tuple[flow.VelocityNetwork, Entry]:
@@ -162,16 +163,16 @@ def make_flow() -> Path:
 
     What data/results/flow.json holds already is not made again.
     """
-    add_entries("flow", {("shares",): SHARES, ("heads",): HEADS}, SEEDS)
+    add_entries("flow", {("shares",): SHARES}, SEEDS)
     make_missing("flow", {("gan",): time_gan}, SEEDS)
     trainings: Calls = {("trainings", seed): partial(train, seed) for seed in SEEDS}
     for place, (network, entry) in sweep_missing("flow", trainings):
         if place == ("trainings", 0):
-            flow.save_flow(paths.networks() / "flow.pt", network)
+            flow.save_flow(find_report().networks / "flow.pt", network)
         add_entries("flow", {place: entry}, SEEDS)
     make_missing("flow", {("coverage", 0): partial(cover, 0)}, SEEDS)
     runs: Calls = {}
     for seed in SEEDS:
         runs["runs", "20 evaluations", seed] = partial(score, seed)
     make_missing("flow", runs, SEEDS)
-    return paths.results() / "flow.json"
+    return find_report().results / "flow.json"

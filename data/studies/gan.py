@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from dlapps import gan
-from labreport import paths, results
+from labreport import results
+from labreport.report import find_report
 from labreport.results import Entry
-from studies.gan_judge import HEADS, SHARES, Judge, draw_digits, load_images, teach_many
+from studies.gan_judge import SHARES, Judge, draw_digits, load_images, teach_many
 from studies.gan_settings import RUNS, fit_trial
 from studies.runs import Calls, add_entries, make_missing, sweep_missing
 
@@ -45,7 +46,7 @@ def fit(name: str, seed: int) -> gan.Training:
     """One training, taken up where it was stopped; a finished one is only read."""
     trial = RUNS[name].trial
     images, labels = load_images("train", trial.size)
-    checkpoint = paths.cache() / "gan" / f"{name} {seed}.pt"
+    checkpoint = find_report().cache / "gan" / f"{name} {seed}.pt"
     return fit_trial(
         images,
         trial,
@@ -89,7 +90,7 @@ def make_gan() -> Path:
 
     What data/results/gan.json holds already is not made again.
     """
-    add_entries("gan", {("shares",): SHARES, ("heads",): HEADS}, SEEDS)
+    add_entries("gan", {("shares",): SHARES}, SEEDS)
     make_missing("gan", {("real",): lambda: Judge().score_real()}, SEEDS)
     make_missing("gan", {("floor",): lambda: Judge().floor()}, SEEDS)
     make_missing("gan", {("grey",): lambda: Judge().score_grey()}, SEEDS)
@@ -103,7 +104,7 @@ def make_gan() -> Path:
         if seed == 0:
             save_samples(name, training)
             if name in COMMITTED:
-                path = paths.networks() / COMMITTED[name]
+                path = find_report().networks / COMMITTED[name]
                 gan.save_generator(path, training.generator)
         elif (name, seed) in WATCHED:
             save_samples(f"{name} {seed}", training)
@@ -112,7 +113,7 @@ def make_gan() -> Path:
     for seed in range(SEEDS_OF_MANY):
         many["runs", "cdcgan tuned, 60,000", seed] = partial(teach_tuned, seed)
     make_missing("gan", many, SEEDS)
-    return paths.results() / "gan.json"
+    return find_report().results / "gan.json"
 
 
 def save_samples(name: str, training: gan.Training) -> None:
@@ -120,7 +121,7 @@ def save_samples(name: str, training: gan.Training) -> None:
 
     They are sixteen, or ten of each class.
     """
-    path = paths.results() / "gan.npz"
+    path = find_report().results / "gan.npz"
     samples = results.load_arrays("gan") if path.exists() else {}
     number = 100 if training.settings.num_classes else 16
     samples[name] = training.frames.numpy()[-1:, :number]

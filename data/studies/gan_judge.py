@@ -19,7 +19,7 @@ from dlapps.core.weights import save_weights
 from dlapps.gan import judge
 from dlapps.gan.networks import Settings
 from dlapps.transfer import extract_features
-from labreport import paths
+from labreport.report import find_report, write_atomically
 from labreport.results import Entry
 from studies.runs import Place, nest
 
@@ -38,12 +38,6 @@ SHARES = [
     "conditional_accuracy",
     "gan_train_accuracy",
 ]
-# Heads of tables.
-HEADS = {
-    "frechet_ratio": "Fréchet ratio",
-    "imagenet_ratio": "ImageNet ratio",
-    "gan_train_accuracy": "GAN-train",
-}
 
 
 @functools.cache
@@ -73,9 +67,9 @@ def make_digit_classifier() -> Path:
         "seed": 0,
         "test_accuracy": round(accuracy, 4),
     }
-    path = save_weights(classifier, paths.networks() / "digit-classifier.pt")
+    path = save_weights(classifier, find_report().networks / "digit-classifier.pt")
     content = json.dumps(card, indent=1) + "\n"
-    paths.write_atomically(path.with_suffix(".json"), content.encode())
+    write_atomically(path.with_suffix(".json"), content.encode())
     return path
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from labreport import paths, results
-from labreport.sweeps import keep, sweep
+from labreport import results
+from labreport.report import find_report
+from studies.sweeps import keep, sweep
 
 # Where an entry stands in a results file: ("runs", "paper", 0) is
 # parts["runs"]["paper"]["0"].
@@ -23,7 +24,7 @@ def cached(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
 
 def load_parts(name: str) -> dict[str, Any]:
     """The parts of data/results/NAME.json but "made"; none if there is no such file."""
-    if not (paths.results() / f"{name}.json").is_file():
+    if not (find_report().results / f"{name}.json").is_file():
         return {}
     parts = dict(results.load(name).parts)
     parts.pop("made", None)
@@ -50,7 +51,7 @@ def make_missing(name: str, calls: Calls, seeds: Sequence[int]) -> None:
 
 def add_entries(name: str, entries: Mapping[Place, Any], seeds: Sequence[int]) -> None:
     """Write entries to the results file, under a lock: several processes may do so."""
-    folder = paths.cache() / name
+    folder = find_report().cache / name
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         parts = load_parts(name)

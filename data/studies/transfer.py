@@ -27,10 +27,11 @@ from dlapps.core.images import stack_pixels, to_picture
 from dlapps.datasets.scenes15 import from_bytes
 from dlapps.transfer import finetune, pool
 from dlapps.transfer.linear import choose_svm, make_folds, random_splits
-from labreport import paths, results
-from labreport.sweeps import keep, sweep
+from labreport import results
+from labreport.report import find_report
 from studies import transfer_training
 from studies.runs import Calls, add_entries, cached, make_missing
+from studies.sweeps import keep, sweep
 from studies.transfer_training import NUM_CLASSES, first_fold, load_scenes
 
 SEEDS = (0, 1, 2)
@@ -158,7 +159,7 @@ def make_scenes15_features() -> Path:
     test = datasets.load_scenes15("test")
     arrays["names"] = np.array(list(train.names) + list(test.names))
     arrays["class_names"] = np.array(train.class_names)
-    return results.save_arrays("scenes15-features", arrays, paths.networks())
+    return results.save_arrays("scenes15-features", arrays, find_report().networks)
 
 
 def make_scenes15_quarters() -> Path:
@@ -173,7 +174,7 @@ def make_scenes15_quarters() -> Path:
     whole = keep(extract_scenes)(QUARTERS)[name]
     projected = project(whole)
     rounded = to_bytes(projected)
-    results.save_arrays("scenes15-quarters", {name: rounded}, paths.networks())
+    results.save_arrays("scenes15-quarters", {name: rounded}, find_report().networks)
     variants = {
         "2048": whole,
         "512": projected,
@@ -210,7 +211,7 @@ def make_scenes15_experiments() -> Path:
     calls["grey",] = transfer_training.compare_grey_inputs
     add_entries("scenes15-experiments", {("shares",): ["accuracy", "cv"]}, SEEDS)
     make_missing("scenes15-experiments", calls, SEEDS)
-    return paths.results() / "scenes15-experiments.json"
+    return find_report().results / "scenes15-experiments.json"
 
 
 @torch.inference_mode()

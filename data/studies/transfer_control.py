@@ -24,9 +24,10 @@ from dlapps.core import runtime
 from dlapps.core.training import Augment
 from dlapps.transfer import finetune
 from dlapps.transfer.linear import choose_per_class
-from labreport import paths, results
-from labreport.sweeps import keep
+from labreport import results
+from labreport.report import find_report
 from studies import transfer, transfer_training
+from studies.sweeps import keep
 from studies.transfer import Setting
 from studies.transfer_training import NUM_CLASSES, NUM_TRAIN, load_scenes
 
@@ -191,4 +192,4 @@ def make_scenes15_maps() -> Path:
         "scales": scales[0].astype(np.float32),
         "rows": rows.astype(np.uint16),
     }
-    return results.save_arrays("scenes15-maps", arrays, paths.networks())
+    return results.save_arrays("scenes15-maps", arrays, find_report().networks)

@@ -11,8 +11,8 @@ from scipy.stats import binomtest
 
 from dlapps import datasets
 from dlapps.transfer import linear
-from labreport import paths, results
-from labreport.profiles import get_profile
+from labreport import results
+from labreport.report import find_report
 from studies.runs import Calls, make_missing
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -31,7 +31,7 @@ def compare_sum(seed: int) -> dict[str, float]:
     "only_sum" and "only_lite2" count the images that only this one names right; "cost"
     is Lite2's C.
     """
-    profile = get_profile("full")
+    profile = find_report().profile("full")
     scenes = datasets.load_scenes15_features()
     _, y_train, _, y_test = scenes.split(LITE2)
     votes = {}
@@ -66,4 +66,4 @@ def make_scenes15_sum() -> Path:
     for seed in SEEDS:
         calls["seeds", seed] = partial(compare_sum, seed)
     make_missing("scenes15-sum", calls, SEEDS)
-    return paths.results() / "scenes15-sum.json"
+    return find_report().results / "scenes15-sum.json"

@@ -1,6 +1,6 @@
 """Chapter 1's experiments that need the pictures of 15-Scene.
 
-`labreport study scenes15-experiments` runs them all. No choice is made on test
+`python -m studies scenes15-experiments` runs them all. No choice is made on test
 pictures: learning rates of fine-tuning are chosen on a fifth of the training pictures
 (fold 0 of `make_folds`), C by cross-validation on all of them, and the rate of training
 from random weights was fixed beforehand.
@@ -27,7 +27,7 @@ from dlapps.pretrained import Normalisation, PixelNetwork
 from dlapps.transfer import finetune
 from dlapps.transfer.linear import choose_per_class, choose_svm, make_folds
 from labreport.results import Entry
-from labreport.sweeps import keep
+from studies.sweeps import keep
 
 NUM_CLASSES = 15
 NUM_TRAIN = 1500

@@ -20,10 +20,10 @@ from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import stack_pixels
 from dlapps.pretrained import PixelNetwork
 from labreport import results
-from labreport.sweeps import sweep
 from studies import attack_methods as methods
 from studies.attack_methods import survives
 from studies.runs import Calls, Place, cached, nest
+from studies.sweeps import sweep
 
 NAMES = {
     "squeezenet1_1": "SqueezeNet",

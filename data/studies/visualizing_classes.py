@@ -29,8 +29,8 @@ from dlapps.core.class_scores import float32_logits, pick, ranks
 from dlapps.core.images import from_pixels, stack_pixels
 from labreport import results
 from labreport.results import Entry
-from labreport.sweeps import sweep
 from studies.runs import Calls, Place, cached, nest
+from studies.sweeps import sweep
 
 SEEDS = (0, 1, 2)
 FEW_SEEDS = (0, 1)

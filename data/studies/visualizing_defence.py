@@ -30,10 +30,11 @@ from dlapps.core.class_scores import Classes, forward, pick, pixel_gradient
 from dlapps.core.images import as_pictures
 from dlapps.core.training import make_one_cycle, minimise, run_epochs
 from dlapps.core.weights import to_float16, write_checked
-from labreport import paths, results
-from labreport.sweeps import sweep
+from labreport import results
+from labreport.report import find_report
 from studies.attack_methods import survives
 from studies.runs import cached, nest
+from studies.sweeps import sweep
 
 SEEDS = (0, 1, 2)
 
@@ -81,7 +82,7 @@ def train(name: str, seed: int) -> nn.Module:
     """Train a network, or go on where it was stopped; four minutes on one core."""
     digits = datasets.load_mnist("train")
     epsilon, num_epochs = TRAININGS[name]
-    checkpoint = paths.cache() / "defence" / f"{name} {seed}.pt"
+    checkpoint = find_report().cache / "defence" / f"{name} {seed}.pt"
     return fit_digits(
         digits.images, digits.labels, epsilon, num_epochs, seed, checkpoint
     )
@@ -135,7 +136,7 @@ def make_visualizing_defence() -> Path:
             calls[name, seed] = cached(measure, name, seed)
     scores = dict(sweep(calls, "defence"))
     weights = {name: to_float16(train(name, 0)) for name in TRAININGS}
-    write_checked(paths.networks() / "visualizing-defence.pt", weights)
+    write_checked(find_report().networks / "visualizing-defence.pt", weights)
     parts = {
         "epsilons": EPSILONS,
         "num_judged": NUM_JUDGED,

@@ -21,9 +21,9 @@ from dlapps.core import runtime
 from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import stack_pixels
 from labreport import results
-from labreport.sweeps import sweep
 from studies import saliency_methods as methods
 from studies.runs import Calls, cached, nest
+from studies.sweeps import sweep
 
 # The last feature maps of each network.
 LAST_MAPS = {

@@ -16,8 +16,8 @@ from dlapps.core import runtime
 from dlapps.core.images import stack_pixels
 from labreport import results
 from labreport.results import Entry
-from labreport.sweeps import sweep
 from studies.runs import Calls, Place, cached, nest
+from studies.sweeps import sweep
 from studies.visualizing_classes import JUDGES, SQUEEZENET
 
 SETTINGS = replace(PRACTICAL, num_steps=100)

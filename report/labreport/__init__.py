@@ -2,17 +2,11 @@
 PDF, web pages and copies.
 """
 
-from collections.abc import Collection
-from numbers import Integral
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 __version__ = "0.2.0"
-__all__ = [
-    "LabreportError",
-    "intervals",
-    "notebook",
-    "results",
-    "sweeps",
-]
+__all__ = ["LabreportError", "chapter", "intervals", "results"]
 
 
 class LabreportError(ValueError):
@@ -46,10 +40,10 @@ def check_name(
         raise kind(f"expected {what} among {names}, got {name!r}; choose one of them.")
 
 
-def check_counts(least: int = 1, /, **counts: int) -> None:
-    """Raise LabreportError for a number of comparisons or of examples that is not a
-    whole number from the least.
-    """
-    for name, count in counts.items():
-        if not isinstance(count, Integral) or count < least:
-            raise expected(f"{name} >= {least}", repr(count), "take a whole number")
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Have a LabreportError of the block begin with its place."""
+    try:
+        yield
+    except LabreportError as error:
+        raise LabreportError(f"{where}: {error}") from error

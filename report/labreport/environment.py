@@ -16,7 +16,8 @@ from typing import Any
 import joblib
 from threadpoolctl import threadpool_limits
 
-from labreport import LabreportError, expected, paths
+from labreport import LabreportError, expected
+from labreport.report import MARK, Report, read_toml
 
 
 def num_threads() -> int:
@@ -71,7 +72,7 @@ def library_settings() -> dict[str, Any]:
     return settings
 
 
-def describe() -> dict[str, Any]:
+def describe(report: Report) -> dict[str, Any]:
     """Describe what a run depends on besides its code: versions, machine, date.
 
     The packages are those that report.toml names, since their versions may change a
@@ -81,13 +82,13 @@ def describe() -> dict[str, Any]:
     settings = library_settings().values()
     return {
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _named_packages()},
+        "packages": {name: _version(name) for name in _named_packages(report)},
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_model(),
         "cores": os.cpu_count() or 1,
         "threads": num_threads(),
         "settings": [value for value in settings if isinstance(value, str)],
-        "commit": _commit(),
+        "commit": _commit(report),
         "date": time.strftime("%Y-%m-%d", time.gmtime(seconds)),
     }
 
@@ -105,9 +106,9 @@ def installed_versions() -> list[str]:
     return [f"{name}=={version}" for name, version in sorted(versions.items())]
 
 
-def _named_packages() -> list[str]:
+def _named_packages(report: Report) -> list[str]:
     try:
-        return paths.read_toml(paths.project() / paths.MARK).get("packages", [])
+        return read_toml(report.root / MARK).get("packages", [])
     except (OSError, ValueError):
         return []  # a notebook outside a report; a build names a file that is not valid
 
@@ -128,13 +129,13 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _commit() -> str:
+def _commit(report: Report) -> str:
     """Return the short commit of the checkout, with "-dirty" where files differ from
     it.
 
     It is empty outside a checkout, and without git.
     """
-    command = ["git", "-C", str(paths.project())]
+    command = ["git", "-C", str(report.root)]
     command += ["describe", "--always", "--dirty", "--exclude=*"]
     try:
         run = subprocess.run(command, capture_output=True, text=True, check=True)

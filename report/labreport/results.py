@@ -1,12 +1,11 @@
-"""Committed results of long computations, as `labreport study NAME` wrote them.
+"""Committed results of long computations, as studies wrote them.
 
     study = results.load("mnistm")
-    runs = {"source only": "source only, paper's settings", "DANN": "practical"}
-    scores = ["source_accuracy", "target_accuracy"]
-    table = study.table(runs, scores, gain_over="source only")
-    table["DANN"].target_accuracy.mean  # over seeds; its deviation, num_seeds
-    table["DANN"].gain.low  # of the last score, in percentage points
-    study.history("practical", "target_accuracy")  # (seeds, epochs)
+    study.score("DANN", "target_accuracy").mean  # over seeds; deviation, num_seeds
+    study.difference("DANN", "source only", "target_accuracy").low  # in points
+    study.history("DANN", "target_accuracy")  # (seeds, epochs)
+    runs = {"plain": "source only", "DANN": "DANN"}
+    study.table(runs, ["source_accuracy", "target_accuracy"], gain_over="plain")
 
 Numbers lie in NAME.json, arrays and pictures in NAME.npz, both in data/results. The
 part "runs" of a file is {run: {seed: entry}}. An entry has
@@ -18,7 +17,6 @@ part "runs" of a file is {run: {seed: entry}}. An entry has
 The entry of a training that diverged has no scores and gives the reason as "diverged".
 The part "shares" lists the scores that are accuracies or other shares of a whole:
 differences of these are given in percentage points. All other scores are plain numbers.
-The part "heads" {score: head} spells heads of tables that differ from the score's name.
 """
 
 from __future__ import annotations
@@ -26,9 +24,8 @@ from __future__ import annotations
 import io
 import json
 import re
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +33,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from labreport import check_name, environment, expected, intervals, paths
+from labreport import check_name, environment, expected, intervals
 from labreport.intervals import Interval
+from labreport.report import find_report, write_atomically
 
 Entry = dict[str, Any]  # what one seed of a run gave
-NUMBER_WORDS = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+# A run by its name, or what has no seeds, such as real images, by its scores.
+Run = str | Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,15 @@ class Score:
 
     @classmethod
     def over(cls, values: ArrayLike) -> Score:
-        """Summarise one value for each seed; several values for a seed count as their
-        mean.
+        """Summarise one value for each seed, (S,), or several, (S, N), which count as
+        their mean.
         """
         rows = np.asarray(values, float)
-        means = rows.reshape(len(rows), -1).mean(1).tolist()
-        deviation = statistics.stdev(means) if len(means) > 1 else 0.0
-        return cls(statistics.fmean(means), deviation, len(means))
+        means = rows.reshape(len(rows), -1).mean(1)
+        deviation = 0.0
+        if len(means) > 1:
+            deviation = float(means.std(ddof=1))
+        return cls(float(means.mean()), deviation, len(means))
 
     def __format__(self, form: str) -> str:
         form = form or ".3g"
@@ -95,7 +96,7 @@ class Table:
     """Runs that `Study.table` compared: `table[label]` is a `Row`.
 
     columns, rows: what is printed. family: words for the caption that say how many
-    gains hold together, such as "corrected for three comparisons"; empty without gains.
+    gains hold together, such as "corrected for 3 comparisons"; empty without gains.
     """
 
     columns: list[str]
@@ -104,7 +105,7 @@ class Table:
     runs: dict[str, Row]
 
     def __getitem__(self, label: str) -> Row:
-        return _look_up(label, self.runs, "a row")
+        return _look_up("a row", label, self.runs)
 
 
 @dataclass(frozen=True)
@@ -118,67 +119,100 @@ class Study:
     name: str
     parts: dict[str, Any]
     runs: dict[str, dict[int, Entry]]
-    shares: frozenset[str] = frozenset()
-    heads: dict[str, str] = field(default_factory=dict)
+    shares: frozenset[str]
 
     def __getitem__(self, part: str) -> Any:
         """Return a part of the file, such as "made", as it is there."""
-        return _look_up(part, self.parts, "a part")
+        return _look_up("a part", part, self.parts)
 
-    def values(self, run: str, score: str) -> np.ndarray:
+    def values(self, run: Run, score: str) -> np.ndarray:
         """Return the score of each seed, float (S,), or (S, N) for N values a seed.
 
         For a score that has only a history, this is its last value.
         """
         values = []
-        for entry in self._finished(run).values():
-            values.append(_look_up(score, _final_scores(entry), "a score"))
+        for scores in self._final_scores(run):
+            values.append(_look_up("a score", score, scores))
         return np.array(values)
+
+    def history(self, run: str, score: str) -> np.ndarray:
+        """Return the course of a score in the training, (S, T): a row for each seed."""
+        rows = []
+        for entry in self._finished(run):
+            rows.append(_look_up("a history", score, entry.get("history", {})))
+        return np.array(rows)
 
     def mean(self, run: str, score: str) -> float:
         """Return the mean of all values over seeds."""
-        return float(self.values(run, score).mean())
+        return self.score(run, score).mean
+
+    def score(self, run: Run, score: str) -> Score:
+        """Return mean and deviation of a score over seeds."""
+        return Score.over(self.values(run, score))
+
+    def difference(
+        self, first: Run, second: Run, score: str, number: int = 1
+    ) -> Interval:
+        """Return by how much the first run's score exceeds the second's: Welch's
+        interval over seeds, corrected for this number of comparisons.
+
+        It is in percentage points for shares. Raises LabreportError for fewer than two
+        seeds.
+        """
+        unit = 100 if score in self.shares else 1
+        first_values = unit * self.values(first, score)
+        second_values = unit * self.values(second, score)
+        return intervals.compare(first_values, second_values, number)
 
     def table(
         self,
-        runs: Iterable[str] | Mapping[str, Any],
+        runs: Iterable[str] | Mapping[str, Run],
         scores: Iterable[str] | Mapping[str, str],
         gain_over: str | None = None,
     ) -> Table:
         """Runs in rows and their scores in columns, for `chapter.show_table`.
 
-        runs: their names, or {label: run}, where a dictionary {score: value} stands for
-        a run that has no seeds. scores: their names, or {score: format}. A run that
-        lacks a score which others have gets "–".
+        runs: their names, or {label: run}. scores: their names, or {score: format}. A
+        run that lacks a score gets "–".
 
         gain_over: the label of a baseline. All other runs then have a gain over it in
-        the last score: Welch's interval, corrected for the number of these runs, in
-        percentage points for shares. Raises LabreportError for a name that is not
-        there, and where gains need more seeds.
+        the last score: their `difference`, corrected for the number of these runs.
         """
         if not isinstance(runs, Mapping):
             runs = {run: run for run in runs}
         if not isinstance(scores, Mapping):
             scores = dict.fromkeys(scores, ".3f")
         last_score = list(scores)[-1]
-        gains: dict[str, Interval] = {}
+        number = len(runs) - 1
+        columns = [""]
+        columns += [score.replace("_", " ") for score in scores]
+        family = ""
         if gain_over is not None:
-            gains = self._gains_over(gain_over, runs, last_score)
-        table_rows = {}
+            check_name("a baseline", gain_over, runs)
+            columns.append("gain")
+            family = f"corrected for {number} comparisons"
+            if number == 1:
+                family = "a single comparison"
+        table = Table(columns, [], family, {})
         for label, run in runs.items():
-            shown = [score for score in scores if self._is_due(run, score)]
-            sums = {score: self._sum_up(run, score) for score in shown}
-            table_rows[label] = Row(sums, gains.get(label))
-
-        columns = ["", "seeds"]
-        columns += [self.heads.get(score, score.replace("_", " ")) for score in scores]
-        cells = [_write_row(label, row, scores) for label, row in table_rows.items()]
-        if gains:
-            columns += ["gain", "low", "high"]
-            form = "+.1f" if last_score in self.shares else f"+{scores[last_score]}"
-            for row, written in zip(table_rows.values(), cells, strict=True):
-                written += _write_gain(row.gain, form)
-        return Table(columns, cells, _name_family(len(gains)), table_rows)
+            shown = {}
+            cells = [label]
+            for score, form in scores.items():
+                cell = "–"
+                if any(score in known for known in self._final_scores(run)):
+                    shown[score] = self.score(run, score)
+                    cell = f"{shown[score]:{form}}"
+                cells.append(cell)
+            gain = None
+            if label == gain_over:
+                cells.append("–")
+            elif gain_over is not None:
+                gain = self.difference(run, runs[gain_over], last_score, number)
+                form = "+.1f" if last_score in self.shares else f"+{form}"
+                cells.append(f"{gain:{form}}")
+            table.rows.append(cells)
+            table.runs[label] = Row(shown, gain)
+        return table
 
     def join(self, other: Study) -> Study:
         """Return this study with the runs of another; "RUN" of "flow" becomes "flow
@@ -187,72 +221,37 @@ class Study:
         runs = dict(self.runs)
         for run, entries in other.runs.items():
             runs[f"{other.name} {run}"] = entries
-        shares = self.shares | other.shares
-        return replace(self, runs=runs, shares=shares, heads=self.heads | other.heads)
+        return replace(self, runs=runs, shares=self.shares | other.shares)
 
-    def history(self, run: str, score: str) -> np.ndarray:
-        """Return the course of a score during the training, (S, T): a row for each
-        seed.
-        """
-        rows = []
-        for entry in self._finished(run).values():
-            history = _look_up("history", entry, "a part of the entry")
-            rows.append(_look_up(score, history, "a score"))
-        return np.array(rows)
+    def _finished(self, run: str) -> list[Entry]:
+        entries = _look_up("a run", run, self.runs)
+        return [entry for entry in entries.values() if "diverged" not in entry]
 
-    def _gains_over(
-        self, baseline: str, runs: Mapping[str, Any], score: str
-    ) -> dict[str, Interval]:
-        unit = 100 if score in self.shares else 1
-        values = {}
-        for label, run in runs.items():
-            if isinstance(run, str):
-                values[label] = unit * self.values(run, score)
-        check_name("a baseline", baseline, values)
-        base = values.pop(baseline)
-        gains = {}
-        for label, compared in values.items():
-            gains[label] = intervals.compare(compared, base, len(values))
-        return gains
-
-    def _is_due(self, run: str | Mapping[str, float], score: str) -> bool:
-        """Return whether a run must have the score: it has it, or no run has it.
-
-        In the second case the name must be wrong, and looking it up says so.
-        """
-        if not isinstance(run, str) or run not in self.runs:
-            return True
-        return self._has_score(run, score) or not any(
-            self._has_score(other, score) for other in self.runs
-        )
-
-    def _has_score(self, run: str, score: str) -> bool:
-        return any(score in _final_scores(entry) for entry in self.runs[run].values())
-
-    def _sum_up(self, run: str | Mapping[str, float], score: str) -> Score:
-        if isinstance(run, str):
-            return Score.over(self.values(run, score))
-        return Score(float(_look_up(score, run, "a score")), 0.0, 0)
-
-    def _finished(self, run: str) -> dict[int, Entry]:
-        entries = _look_up(run, self.runs, "a run")
-        return {seed: e for seed, e in entries.items() if "diverged" not in e}
+    def _final_scores(self, run: Run) -> list[Mapping[str, Any]]:
+        """Return the scores of each seed; of a history, the last value is one."""
+        if not isinstance(run, str):
+            return [run]
+        final = []
+        for entry in self._finished(run):
+            history = entry.get("history", {})
+            scores = {name: values[-1] for name, values in history.items()}
+            final.append(scores | entry["scores"])
+        return final
 
 
 def load(name: str) -> Study:
     """Read the numbers of a study. Raises LabreportError if they are not there."""
-    parts = json.loads(_path(f"{name}.json").read_text())
+    parts = json.loads(_find(f"{name}.json").read_text())
     runs = {}
     for run, entries in parts.get("runs", {}).items():
         seeds = sorted(int(seed) for seed in entries)
         runs[run] = {seed: entries[str(seed)] for seed in seeds}
-    shares = frozenset(parts.get("shares", ()))
-    return Study(name, parts, runs, shares, parts.get("heads", {}))
+    return Study(name, parts, runs, frozenset(parts.get("shares", ())))
 
 
 def load_arrays(name: str) -> dict[str, np.ndarray]:
     """Read the arrays of a study. Raises LabreportError if they are not there."""
-    with np.load(_path(f"{name}.npz")) as file:
+    with np.load(_find(f"{name}.npz")) as file:
         return dict(file)
 
 
@@ -270,16 +269,12 @@ def save(name: str, parts: Mapping[str, object], seeds: Sequence[int]) -> Path:
 
     Returns the file.
     """
-    made = environment.describe() | {"seeds": list(seeds)}
+    report = find_report()
+    made = environment.describe(report) | {"seeds": list(seeds)}
     content = json.dumps({"made": made, **parts}, indent=1) + "\n"
     # A list of numbers on one line: half the size, and a readable diff.
     content = re.sub(r"\[\n([^\[\]{}\"]+)\]", _on_one_line, content)
-    return paths.write_atomically(paths.results() / f"{name}.json", content.encode())
-
-
-def _on_one_line(match: re.Match[str]) -> str:
-    numbers = match[1].split()
-    return f"[{' '.join(numbers)}]"
+    return write_atomically(report.results / f"{name}.json", content.encode())
 
 
 def save_arrays(
@@ -287,56 +282,28 @@ def save_arrays(
 ) -> Path:
     """Write NAME.npz for `numpy.load`; the same arrays give the same file.
 
-    folder: by default the report's data/results.
+    folder: by default the report's data/results. Returns the file.
     """
     file = io.BytesIO()
     # mypy takes any array for the option allow_pickle.
     np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    path = (folder or paths.results()) / f"{name}.npz"
-    return paths.write_atomically(path, file.getvalue())
+    path = (folder or find_report().results) / f"{name}.npz"
+    return write_atomically(path, file.getvalue())
 
 
-def _path(filename: str) -> Path:
-    path = paths.results() / filename
+def _on_one_line(match: re.Match[str]) -> str:
+    numbers = match[1].split()
+    return f"[{' '.join(numbers)}]"
+
+
+def _find(filename: str) -> Path:
+    path = find_report().results / filename
     if not path.is_file():
         remedy = "correct the name, or run the study that writes it"
         raise expected(f"results in {path}", "no such file", remedy)
     return path
 
 
-def _final_scores(entry: Entry) -> dict[str, Any]:
-    """Return the scores of an entry; for what is recorded during a training, the last
-    values.
-    """
-    scores = {}
-    for name, values in entry.get("history", {}).items():
-        scores[name] = values[-1]
-    return scores | entry.get("scores", {})
-
-
-def _write_row(label: str, row: Row, formats: Mapping[str, str]) -> list[str]:
-    num_seeds = max((score.num_seeds for score in row.scores.values()), default=0)
-    cells = [label, str(num_seeds or "–")]
-    for score, form in formats.items():
-        cells.append(f"{row.scores[score]:{form}}" if score in row.scores else "–")
-    return cells
-
-
-def _write_gain(gain: Interval | None, form: str) -> list[str]:
-    if gain is None:
-        return ["–"] * 3
-    return [f"{value:{form}}" for value in gain]
-
-
-def _name_family(number: int) -> str:
-    if number == 0:
-        return ""
-    if number == 1:
-        return "a single comparison"
-    words = dict(enumerate(NUMBER_WORDS, start=2))
-    return f"corrected for {words.get(number, number)} comparisons"
-
-
-def _look_up(name: str, entries: Mapping[str, Any], what: str) -> Any:
+def _look_up(what: str, name: str, entries: Mapping[str, Any]) -> Any:
     check_name(what, name, entries)
     return entries[name]

@@ -1,0 +1,291 @@
+r"""How a notebook speaks to the report: numbers, figures, tables and claims.
+
+Markdown is pandoc's, each cell's footnotes and links its own; TeX stands in formulas
+alone. Captions and cells of tables are text, whatever its characters, but for what
+stands below, $formulas$ and `code`. Besides, prose and captions have:
+
+- `{{gain.mean:.1%}}`, an expression in a format of Python, which may stand above or
+  below the cell that computes it.
+- `<!-- holds: gain.low > 0 -->`, what the sentence before it rests on.
+- `@fig-name` and `@tab-name`, a figure or a table of this chapter; `@fig-2-name` and
+  `@fig-A-name`, one of another.
+- `## Heading {#sec-name}`, to which `@sec-name` refers.
+- `\label{eq-name}` in an equation, to which `@eq-name` refers.
+- `[@key]` and `@key`, a work in report/references.bib; `[see @fig-name; @key, p. 3]`
+  has both.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from IPython import get_ipython
+from IPython.display import display
+from matplotlib.figure import Figure
+from PIL import Image
+
+from labreport import environment, expected
+from labreport.document import write_text
+from labreport.expressions import as_scalar, evaluate, write_evaluated, write_value
+from labreport.live import LiveProse, Notebook, fill, make_script, session_path
+from labreport.messages import FLOATS, MIME, encode
+from labreport.numbering import NAME, WORDS, chapter_words
+from labreport.report import HOME, find_report
+
+if TYPE_CHECKING:
+    from matplotlib.animation import Animation
+
+# Signs of the buttons of an animation, whose own come from a network.
+_SIGNS = {"minus": "−", "plus": "+", "pause": "⏸", "play": "▶"}
+_SIGNS |= {"fast-backward": "⏮", "fast-forward": "⏭"}
+_SIGNS |= {"step-backward": "‹", "step-forward": "›"}
+WIDTH = 5.8  # of the text, in inches
+
+
+class Chapter:
+    """A chapter as its notebook uses it: it shows figures, tables and headlines, and
+    reports them.
+
+    name: the stem of its file, such as `1_transfer_learning`. seed: all chance of the
+    notebook comes from it. What is repeated takes `seeds`: each seed of the profile is
+    added to it. The kernel has one thread, or as many as `LABREPORT_THREADS` says, so
+    that no number depends on the machine's cores.
+    """
+
+    def __init__(self, name: str, profile: str = "quick", seed: int = 0) -> None:
+        report = find_report()
+        # What is found later in this process is found here, wherever a cell changes to.
+        os.environ[HOME] = str(report.root)
+        self.name = name
+        self.profile = report.profile(profile)
+        self.seed = seed
+        self.seeds = tuple(seed + later for later in self.profile.seeds)
+        environment.limit_threads()
+        self._notebook = Notebook(report, session_path(report, name), name)
+        self.number = self._notebook.number
+        self._shell = get_ipython()
+        description = {"name": name, "profile": profile, "seed": seed}
+        description |= {"seeds": list(self.seeds), **environment.describe(report)}
+        words = f"{chapter_words(self.number)}, profile {profile}, seed {seed}"
+        ready = f"{words}: the prose shows each number once its cell has run."
+        html = f'<div><span class="labreport-words">{ready}</span>\n'
+        html += f"{make_script(self._notebook)}</div>"
+        _show("chapter", description, words, {"text/html": html})
+        if self._shell:
+            LiveProse(self._notebook, self._shell, partial(_show, "values"))
+
+    def show_figure(self, figure: Figure | Any, name: str, caption: str) -> None:
+        """Show a figure, or that of some axes, and close it.
+
+        Prose refers to it as `@fig-<name>`.
+        """
+        figure = getattr(figure, "figure", figure)  # of axes
+        if not hasattr(figure, "savefig"):
+            got = type(figure).__name__
+            raise expected("a figure of Matplotlib", got, "pass what was drawn on")
+        pdf = _render(figure, "pdf", metadata={"CreationDate": None})
+        png = _render(figure, "png", dpi=150)
+        # Only one made through pyplot has to be forgotten by it.
+        pyplot = sys.modules.get("matplotlib.pyplot")
+        if pyplot:
+            pyplot.close(figure)
+        self._show_picture(name, caption, pdf, {"image/png": encode(png)})
+
+    def show_animation(self, animation: Animation, name: str, caption: str) -> None:
+        """Play an animation of Matplotlib; its first and last frame are printed.
+
+        Prose refers to both as `@fig-<name>`.
+        """
+        with mpl.rc_context({"savefig.dpi": 150}):
+            player = animation.to_jshtml()
+        player = re.sub(r"<link [^>]*>", "", player)
+        player = re.sub(
+            r'<i class="fa fa-([a-z-]+)[^"]*"></i>',
+            lambda icon: _SIGNS.get(icon[1], icon[1]),
+            player,
+        )
+        frames = re.findall(r"data:image/png;base64,([\w+/=\\\n]+)", player)
+        ends = Figure(figsize=(WIDTH, WIDTH / 2), layout="constrained")
+        for axes, frame in zip(ends.subplots(1, 2), (frames[0], frames[-1]), strict=True):
+            content = base64.b64decode(frame.replace("\\\n", ""))
+            axes.imshow(np.asarray(Image.open(io.BytesIO(content))))
+            axes.set_axis_off()
+        pdf = _render(ends, "pdf", metadata={"CreationDate": None})
+        png = encode(_render(ends, "png", dpi=150))
+        shown = {"image/png": png, "text/html": player}
+        self._show_picture(name, caption, pdf, shown)
+
+    def _show_picture(
+        self, name: str, caption: str, pdf: bytes, shown: Mapping[str, str]
+    ) -> None:
+        self._show_float("figure", name, caption, {"pdf": encode(pdf)}, shown)
+
+    def show_table(self, table: Any, name: str, caption: str) -> None:
+        """Show a list of rows {column: cell}, a DataFrame, or a `results.Table`.
+
+        Cells are numbers or text; a cell that a row lacks is a dash. Prose refers to it
+        as `@tab-<name>`.
+        """
+        columns, rows = _read_table(table)
+        if not columns or not rows:
+            raise expected(f"rows for the table {name}", "none", "show it where it has")
+        cells: list[list[str]] = []
+        for row in rows:
+            cells.append([write_value(cell, "", f"a cell of {name}") for cell in row])
+        align = []
+        for column in zip(*cells, strict=True):
+            align.append("r" if all(map(is_numeric, column)) else "l")
+        written: list[list[str]] = []
+        for row in [columns, *cells]:
+            written.append([self._resolve(cell) for cell in row])
+        shown = markdown_table(written[0], written[1:], align)
+        table = {"columns": columns, "rows": cells, "align": align}
+        self._show_float("table", name, caption, table, {"text/markdown": shown})
+
+    def _show_float(
+        self,
+        kind: str,
+        name: str,
+        caption: str,
+        parts: Mapping[str, object],
+        shown: Mapping[str, str],
+    ) -> None:
+        """Show a figure or a table, and below it its number and its caption."""
+        if not re.fullmatch(NAME, name):
+            remedy = "use small letters, digits and hyphens"
+            raise expected("a name like 'saliency-cat'", repr(name), remedy)
+        if not caption.strip() or "\n\n" in caption:
+            got = f"{caption!r:.40}"
+            wanted = f"a caption of one paragraph for {name}"
+            raise expected(wanted, got, "say what one sees")
+        message = {"name": name, "caption": caption, **parts}
+        text = f"{kind.capitalize()} {self.number}-{name}: {caption}"
+        metadata = {"image/png": {"alt": caption}} if "image/png" in shown else {}
+        _show(kind, message, text, shown, metadata)
+        prefix = FLOATS[kind]
+        label = self._notebook.document.labels.get(f"{prefix}-{self.number}-{name}")
+        number = label.words if label else WORDS[prefix]
+        written = f"**{number}:** {self._resolve(caption)}"
+        _show("caption", {"name": name}, caption, {"text/markdown": written})
+
+    def _resolve(self, text: str) -> str:
+        """Write a text as Markdown, with references and numbers in words."""
+
+        def value(placeholder: str) -> str:
+            scope = self._shell.user_ns if self._shell else {}
+            found = evaluate(placeholder, scope)
+            return found.get("error") or write_evaluated(placeholder, found)
+
+        return write_text(fill(text, self._notebook.answers_for(text), value))
+
+    def headline(
+        self,
+        name: str,
+        value: Any,
+        what: str,
+        form: str = ".1%",
+        practical: float | None = None,
+        published: float | None = None,
+        work: str | None = None,
+    ) -> None:
+        """Put a number on the page "Results at a glance" and, by its name, into
+        `results.json`.
+
+        value: a number, or an object that has a mean and formats itself, such as an
+        interval. what: what was measured, in plain words. form: Python's format of this
+        number and of those beside it, by default a share in per cent. practical: the
+        same under other settings, in a column that report.toml names. published: what
+        `work`, a key of report/references.bib, reports. Raises LabreportError for
+        published without work, and for what is no finite number or does not fit `form`.
+        """
+        if published is not None and not work:
+            wanted = f"the work where {name} is published"
+            raise expected(wanted, "none", "pass its key")
+        beside = {"practical": practical, "published": published}
+        written = {}
+        for column, number in beside.items():
+            written[column] = ""
+            if number is not None:
+                written[column] = write_value(number, form, name)
+            beside[column] = as_scalar(number)
+        mean = value if hasattr(value, "item") else getattr(value, "mean", value)
+        text = write_value(value, form, name)
+        message = {
+            "name": name,
+            "what": what,
+            "form": form,
+            "work": work,
+            "text": text,
+            "value": as_scalar(mean),
+            **beside,
+            "written": written,
+        }
+        _show("headline", message, f"★ {what}: {text}")
+
+
+def is_numeric(cell: str) -> bool:
+    """Return whether a cell is 1,500 · 0.91 ± 0.02 · 91.0 % · −3.5 px · 2.1 ms · 1e-05
+    or the like, or empty.
+    """
+    number = r"[-−+<>≈~]?\s?\d[\d,.\u202f]*(e[-+]?\d+)?"
+    pattern = rf"|[-–—]|{number}(\s?[±×/]\s?{number})?(\s?(%|[a-zA-Zµ]{{1,3}}))?"
+    return re.fullmatch(pattern, cell) is not None
+
+
+def markdown_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]
+) -> str:
+    """Write a table in Markdown; align: "l" or "r" for each column."""
+    rule = ["---:" if side == "r" else ":---" for side in align]
+    lines: list[str] = []
+    for row in [columns, rule, *rows]:
+        cells = [re.sub(r"(?<!\\)\|", r"\|", cell) for cell in row]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _read_table(table: Any) -> tuple[list[str], list[list[Any]]]:
+    """Return the columns and the rows of a table."""
+    if hasattr(table, "to_numpy"):  # a DataFrame
+        if type(table.index).__name__ != "RangeIndex":
+            table = table.reset_index()
+        return list(map(str, table.columns)), table.to_numpy(object).tolist()
+    if isinstance(table, Sequence):
+        columns = list(dict.fromkeys(column for row in table for column in row))
+        rows = [[row.get(column, "–") for column in columns] for row in table]
+        return columns, rows
+    if not hasattr(table, "rows"):
+        wanted = "rows {column: cell}, a DataFrame or a results.Table"
+        raise expected(wanted, type(table).__name__, "pass one of these")
+    return table.columns, table.rows
+
+
+def _show(
+    kind: str,
+    message: Mapping[str, object],
+    text: str,
+    shown: Mapping[str, str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Display a message to the report, and what Jupyter shows instead of it."""
+    bundle = {"text/plain": text, **(shown or {}), MIME: {"kind": kind, **message}}
+    display(bundle, raw=True, metadata=metadata)
+
+
+def _render(figure: Figure, file_format: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    # TrueType outlines; the default is Type 3, which some viewers draw badly.
+    with mpl.rc_context({"pdf.fonttype": 42}):
+        figure.savefig(
+            buffer, format=file_format, bbox_inches="tight", pad_inches=0.03, **options
+        )
+    return buffer.getvalue()

@@ -1,0 +1,44 @@
+"""Check the notebooks without running anything, as `labreport check` does."""
+
+from collections.abc import Iterator, Sequence
+
+from labreport.document import Document, Part
+from labreport.pandoc import has_class, nodes
+from labreport.report import tags
+
+
+def find_complaints(documents: Sequence[Document]) -> Iterator[str]:
+    """Write one line for each thing to improve in notebooks without mistakes: questions
+    without an answer, figures that no text refers to, and what a reader of a notebook
+    that has not run would see raw.
+    """
+    referred: set[str] = set()
+    for document in documents:
+        for text in document.texts:
+            for node in nodes(text.tree):
+                if has_class(node, "reference"):
+                    referred.add(node["c"][2][0].removeprefix("#"))
+    for document in documents:
+        for place, part in enumerate(document.parts):
+            following = document.parts[place + 1 :]
+            if part.question and not _is_answered(following):
+                yield f"{part.where}: a question without an answer"
+            for shown in part.floats:
+                if shown.kind == "fig" and shown.label not in referred:
+                    yield f"{part.where}: no text refers to the figure @{shown.label}"
+            is_first = document.above(part.position) == 0
+            if is_first and part.text and (part.text.answers or part.placeholders):
+                yield (
+                    f"{part.where}: a reference, a citation or a number above all code, "
+                    "which a notebook that has not run shows as it is typed"
+                )
+
+
+def _is_answered(following: Sequence[Part]) -> bool:
+    """Return whether an answer comes before the next question or heading."""
+    for part in following:
+        if "answer" in tags(part.cell) and part.cell.source.strip():
+            return True
+        if part.question or part.cell.source.lstrip().startswith("#"):
+            return False
+    return False
