@@ -53,7 +53,7 @@ notebooks: $(REPORT) ## the reading copies alone: executed notebooks, numbers fi
 	@$(BIN)/labreport notebooks --profile $(PROFILE)
 
 docs: $(DEV) ## the functions and classes of the library, report/build/api/index.html
-	$(BIN)/pdoc dlapps '!dlapps.cli' labreport.notebook labreport.results labreport.intervals --output-directory report/build/api
+	$(BIN)/pdoc dlapps '!dlapps.cli' labreport.chapter labreport.results labreport.intervals --output-directory report/build/api
 
 # Files of tests share the cores, one thread each, since more threads than cores slow them all down; in their order, since
 # the build of the report, which takes longest, is an early file of few tests.
@@ -97,8 +97,8 @@ $(BENCH)/installed: pyproject.toml benchmarks/requirements.txt benchmarks/requir
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 lab: $(REPORT) ## open Chapter 1 in JupyterLab; what runs there changes nothing for git
 	@! git rev-parse --git-dir >/dev/null 2>&1 || git config filter.nbstripout.clean '$(STRIP)'
-	@JUPYTER_PATH="$(abspath $(VENV))/share/jupyter$${JUPYTER_PATH:+:$$JUPYTER_PATH}" \
-	    $(BIN)/jupyter lab $(ALLOW_ROOT) --ContentsManager.post_save_hook=labreport.editions.committed.refresh notebooks/1_transfer_learning.ipynb
+	@PYTHONPATH=report JUPYTER_PATH="$(abspath $(VENV))/share/jupyter$${JUPYTER_PATH:+:$$JUPYTER_PATH}" \
+	    $(BIN)/jupyter lab $(ALLOW_ROOT) --ContentsManager.post_save_hook=save_hook.refresh notebooks/1_transfer_learning.ipynb
 
 check: $(REPORT) ## unanswered questions, unused numbers, figures never referred to
 	@$(BIN)/labreport check

@@ -17,38 +17,26 @@ stands below, $formulas$ and `code`. Besides, prose and captions have:
 
 from __future__ import annotations
 
-import base64
 import io
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from IPython import get_ipython
 from IPython.display import display
 from matplotlib.figure import Figure
-from PIL import Image
 
 from labreport import environment, expected
 from labreport.document import write_text
-from labreport.expressions import as_scalar, evaluate, write_evaluated, write_value
-from labreport.live import LiveProse, Notebook, fill, make_script, session_path
+from labreport.expressions import as_scalar, write_value
+from labreport.live import LiveProse, Notebook, make_script, session_path
 from labreport.messages import FLOATS, MIME, encode
 from labreport.numbering import NAME, WORDS, chapter_words
 from labreport.report import HOME, find_report
-
-if TYPE_CHECKING:
-    from matplotlib.animation import Animation
-
-# Signs of the buttons of an animation, whose own come from a network.
-_SIGNS = {"minus": "−", "plus": "+", "pause": "⏸", "play": "▶"}
-_SIGNS |= {"fast-backward": "⏮", "fast-forward": "⏭"}
-_SIGNS |= {"step-backward": "‹", "step-forward": "›"}
-WIDTH = 5.8  # of the text, in inches
 
 
 class Chapter:
@@ -98,39 +86,11 @@ class Chapter:
         pyplot = sys.modules.get("matplotlib.pyplot")
         if pyplot:
             pyplot.close(figure)
-        self._show_picture(name, caption, pdf, {"image/png": encode(png)})
-
-    def show_animation(self, animation: Animation, name: str, caption: str) -> None:
-        """Play an animation of Matplotlib; its first and last frame are printed.
-
-        Prose refers to both as `@fig-<name>`.
-        """
-        with mpl.rc_context({"savefig.dpi": 150}):
-            player = animation.to_jshtml()
-        player = re.sub(r"<link [^>]*>", "", player)
-        player = re.sub(
-            r'<i class="fa fa-([a-z-]+)[^"]*"></i>',
-            lambda icon: _SIGNS.get(icon[1], icon[1]),
-            player,
-        )
-        frames = re.findall(r"data:image/png;base64,([\w+/=\\\n]+)", player)
-        ends = Figure(figsize=(WIDTH, WIDTH / 2), layout="constrained")
-        for axes, frame in zip(ends.subplots(1, 2), (frames[0], frames[-1]), strict=True):
-            content = base64.b64decode(frame.replace("\\\n", ""))
-            axes.imshow(np.asarray(Image.open(io.BytesIO(content))))
-            axes.set_axis_off()
-        pdf = _render(ends, "pdf", metadata={"CreationDate": None})
-        png = encode(_render(ends, "png", dpi=150))
-        shown = {"image/png": png, "text/html": player}
-        self._show_picture(name, caption, pdf, shown)
-
-    def _show_picture(
-        self, name: str, caption: str, pdf: bytes, shown: Mapping[str, str]
-    ) -> None:
+        shown = {"image/png": encode(png)}
         self._show_float("figure", name, caption, {"pdf": encode(pdf)}, shown)
 
     def show_table(self, table: Any, name: str, caption: str) -> None:
-        """Show a list of rows {column: cell}, a DataFrame, or a `results.Table`.
+        """Show a list of rows {column: cell}, or a DataFrame.
 
         Cells are numbers or text; a cell that a row lacks is a dash. Prose refers to it
         as `@tab-<name>`.
@@ -138,18 +98,12 @@ class Chapter:
         columns, rows = _read_table(table)
         if not columns or not rows:
             raise expected(f"rows for the table {name}", "none", "show it where it has")
-        cells: list[list[str]] = []
+        cells: list[list[str]] = [columns]
         for row in rows:
             cells.append([write_value(cell, "", f"a cell of {name}") for cell in row])
-        align = []
-        for column in zip(*cells, strict=True):
-            align.append("r" if all(map(is_numeric, column)) else "l")
-        written: list[list[str]] = []
-        for row in [columns, *cells]:
-            written.append([self._resolve(cell) for cell in row])
-        shown = markdown_table(written[0], written[1:], align)
-        table = {"columns": columns, "rows": cells, "align": align}
-        self._show_float("table", name, caption, table, {"text/markdown": shown})
+        markdown = markdown_table([[write_text(cell) for cell in row] for row in cells])
+        shown = {"text/markdown": markdown}
+        self._show_float("table", name, caption, {"markdown": markdown}, shown)
 
     def _show_float(
         self,
@@ -164,28 +118,17 @@ class Chapter:
             remedy = "use small letters, digits and hyphens"
             raise expected("a name like 'saliency-cat'", repr(name), remedy)
         if not caption.strip() or "\n\n" in caption:
-            got = f"{caption!r:.40}"
             wanted = f"a caption of one paragraph for {name}"
-            raise expected(wanted, got, "say what one sees")
-        message = {"name": name, "caption": caption, **parts}
-        text = f"{kind.capitalize()} {self.number}-{name}: {caption}"
-        metadata = {"image/png": {"alt": caption}} if "image/png" in shown else {}
-        _show(kind, message, text, shown, metadata)
+            raise expected(wanted, f"{caption!r:.40}", "say what one sees")
         prefix = FLOATS[kind]
-        label = self._notebook.document.labels.get(f"{prefix}-{self.number}-{name}")
-        number = label.words if label else WORDS[prefix]
-        written = f"**{number}:** {self._resolve(caption)}"
+        label = f"{prefix}-{self.number}-{name}"
+        metadata = {"image/png": {"alt": caption}} if kind == "figure" else None
+        message = {"name": name, "caption": caption, **parts}
+        _show(kind, message, f"{kind} {name}: {caption}", shown, metadata)
+        known = self._notebook.document.labels.get(label)
+        number = known.words if known else WORDS[prefix]
+        written = f"**{number}:** {write_text(caption)}"
         _show("caption", {"name": name}, caption, {"text/markdown": written})
-
-    def _resolve(self, text: str) -> str:
-        """Write a text as Markdown, with references and numbers in words."""
-
-        def value(placeholder: str) -> str:
-            scope = self._shell.user_ns if self._shell else {}
-            found = evaluate(placeholder, scope)
-            return found.get("error") or write_evaluated(placeholder, found)
-
-        return write_text(fill(text, self._notebook.answers_for(text), value))
 
     def headline(
         self,
@@ -210,25 +153,15 @@ class Chapter:
         if published is not None and not work:
             wanted = f"the work where {name} is published"
             raise expected(wanted, "none", "pass its key")
-        beside = {"practical": practical, "published": published}
-        written = {}
-        for column, number in beside.items():
-            written[column] = ""
-            if number is not None:
-                written[column] = write_value(number, form, name)
-            beside[column] = as_scalar(number)
         mean = value if hasattr(value, "item") else getattr(value, "mean", value)
         text = write_value(value, form, name)
-        message = {
-            "name": name,
-            "what": what,
-            "form": form,
-            "work": work,
-            "text": text,
-            "value": as_scalar(mean),
-            **beside,
-            "written": written,
-        }
+        message = {"name": name, "what": what, "form": form, "work": work, "text": text}
+        message |= {"value": as_scalar(mean), "written": {}}
+        for column, number in (("practical", practical), ("published", published)):
+            message[column] = as_scalar(number)
+            message["written"][column] = ""
+            if number is not None:
+                message["written"][column] = write_value(number, form, name)
         _show("headline", message, f"★ {what}: {text}")
 
 
@@ -236,18 +169,24 @@ def is_numeric(cell: str) -> bool:
     """Return whether a cell is 1,500 · 0.91 ± 0.02 · 91.0 % · −3.5 px · 2.1 ms · 1e-05
     or the like, or empty.
     """
+    cell = cell.replace("\\", "")
     number = r"[-−+<>≈~]?\s?\d[\d,.\u202f]*(e[-+]?\d+)?"
     pattern = rf"|[-–—]|{number}(\s?[±×/]\s?{number})?(\s?(%|[a-zA-Zµ]{{1,3}}))?"
     return re.fullmatch(pattern, cell) is not None
 
 
-def markdown_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]
-) -> str:
-    """Write a table in Markdown; align: "l" or "r" for each column."""
-    rule = ["---:" if side == "r" else ":---" for side in align]
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Write a table in Markdown, its first row as its head; columns of numbers are
+    aligned to the right. A rule is as long as its widest cell, which decides how wide a
+    column of long text is.
+    """
+    rule: list[str] = []
+    for column in zip(*rows, strict=True):
+        dashes = "-" * max(3, *map(len, column))
+        is_right = all(map(is_numeric, column[1:]))
+        rule.append(f"{dashes}:" if is_right else f":{dashes}")
     lines: list[str] = []
-    for row in [columns, rule, *rows]:
+    for row in [rows[0], rule, *rows[1:]]:
         cells = [re.sub(r"(?<!\\)\|", r"\|", cell) for cell in row]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -255,18 +194,19 @@ def markdown_table(
 
 def _read_table(table: Any) -> tuple[list[str], list[list[Any]]]:
     """Return the columns and the rows of a table."""
-    if hasattr(table, "to_numpy"):  # a DataFrame
+    if hasattr(table, "to_dict"):  # a DataFrame
         if type(table.index).__name__ != "RangeIndex":
             table = table.reset_index()
-        return list(map(str, table.columns)), table.to_numpy(object).tolist()
-    if isinstance(table, Sequence):
-        columns = list(dict.fromkeys(column for row in table for column in row))
-        rows = [[row.get(column, "–") for column in columns] for row in table]
-        return columns, rows
-    if not hasattr(table, "rows"):
-        wanted = "rows {column: cell}, a DataFrame or a results.Table"
-        raise expected(wanted, type(table).__name__, "pass one of these")
-    return table.columns, table.rows
+        table = table.to_dict("records")
+    if not isinstance(table, list):
+        got = type(table).__name__
+        raise expected("rows {column: cell} or a DataFrame", got, "pass one of these")
+    columns = list(dict.fromkeys(str(column) for row in table for column in row))
+    rows: list[list[Any]] = []
+    for row in table:
+        cells = {str(column): cell for column, cell in row.items()}
+        rows.append([cells.get(column, "–") for column in columns])
+    return columns, rows
 
 
 def _show(

@@ -24,10 +24,14 @@ def find_complaints(documents: Sequence[Document]) -> Iterator[str]:
             if part.question and not _is_answered(following):
                 yield f"{part.where}: a question without an answer"
             for shown in part.floats:
-                if shown.kind == "fig" and shown.label not in referred:
-                    yield f"{part.where}: no text refers to the figure @{shown.label}"
-            is_first = document.above(part.position) == 0
-            if is_first and part.text and (part.text.answers or part.placeholders):
+                label = f"{shown.kind}-{document.source.number}-{shown.name}"
+                if label not in referred:
+                    yield f"{part.where}: no text refers to @{label}"
+            if (
+                part.above == 0
+                and part.text
+                and (part.text.answers or part.placeholders)
+            ):
                 yield (
                     f"{part.where}: a reference, a citation or a number above all code, "
                     "which a notebook that has not run shows as it is typed"

@@ -2,6 +2,8 @@
 class.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import shlex
@@ -9,9 +11,13 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from labreport import LabreportError, expected
 from labreport.report import find_report, select, write_report
+
+if TYPE_CHECKING:
+    from labreport.run import Run
 
 Verb = Callable[[argparse.Namespace], int]
 
@@ -25,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return args.verb(args)
     except LabreportError as error:
-        print(f"labreport: {error}", file=sys.stderr)
+        for line in str(error).split("\n"):
+            print(f"labreport: {line}", file=sys.stderr)
         return 2
     except OSError as error:
         print(
@@ -60,16 +67,16 @@ def _parser() -> argparse.ArgumentParser:
     report = add("report", _build, "run what is stale, write PDF, HTML, reading copies")
     html = add("html", _build, "the same, HTML alone, without TeX")
     copies = add("notebooks", _build, "the same, reading copies alone")
+    check = add("check", _check, "list mistakes, unanswered questions, unused figures")
+    course = add("class", _class, "write a course for nbgrader")
+    course.add_argument("folder", type=Path, metavar="FOLDER")
     profiles = "smoke, quick (the default) or full"
     seed = "of all chance; any but 0 has a folder of its own in report/build"
     strict = "end with 2 where the run contradicts a sentence"
-    for builder in (run, report, html, copies):
-        builder.add_argument("--profile", default="quick", help=profiles)
-        builder.add_argument("--seed", type=int, default=0, help=seed)
-        builder.add_argument("--strict", action="store_true", help=strict)
-    add("check", _check, "list mistakes, unanswered questions, unused figures")
-    course = add("class", _class, "write a course for nbgrader")
-    course.add_argument("folder", type=Path, metavar="FOLDER")
+    for each in (run, report, html, copies, check):
+        each.add_argument("--profile", default="quick", help=profiles)
+        each.add_argument("--seed", type=int, default=0, help=seed)
+        each.add_argument("--strict", action="store_true", help=strict)
     return parser
 
 
@@ -101,10 +108,10 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from labreport.build import EDITIONS, build
+    from labreport.build import WRITERS, build
 
     run = _choose_run(args)
-    editions = list(EDITIONS) if args.name == "report" else [args.name]
+    editions = list(WRITERS) if args.name == "report" else [args.name]
     with _alone(run):
         build(editions, run, _say)
         refuted = json.loads((run.build / "results.json").read_bytes())["refuted"]
@@ -122,7 +129,7 @@ def _build(args: argparse.Namespace) -> int:
     return 0
 
 
-def _choose_run(args: argparse.Namespace):
+def _choose_run(args: argparse.Namespace) -> Run:
     """Return the run of a command.
 
     Raises LabreportError for an unknown profile, and for a seed below 0.
@@ -130,13 +137,14 @@ def _choose_run(args: argparse.Namespace):
     from labreport.run import Run
 
     report = find_report()
-    report.require(f"labreport {args.name}")
+    report.title_page()  # there is one
+    report.profile(args.profile)
     if args.seed < 0:
         raise expected("--seed from 0", args.seed, "name another")
-    return Run(report, report.profile(args.profile).name, args.seed)
+    return Run(report, args.profile, args.seed)
 
 
-def _alone(run) -> AbstractContextManager:
+def _alone(run: Run) -> AbstractContextManager:
     """Hold the lock of the run's folder.
 
     Only one run or build writes there at a time; others wait.
@@ -154,14 +162,14 @@ def _alone(run) -> AbstractContextManager:
 
 def _check(args: argparse.Namespace) -> int:
     """Return 0 when there is nothing to complain about, else 1."""
-    from labreport.build import MistakesError, read_report
+    from labreport.build import read_report
     from labreport.check import find_complaints
 
-    run = _choose_run(argparse.Namespace(name="check", profile="quick", seed=0))
+    run = _choose_run(args)
     try:
         documents, _ = read_report(run.report.sources(), run)
         complaints = list(find_complaints(documents))
-    except MistakesError as error:
+    except LabreportError as error:
         complaints = str(error).split("\n")
     for complaint in complaints or ["Nothing to complain about."]:
         _say(complaint)
@@ -171,9 +179,7 @@ def _check(args: argparse.Namespace) -> int:
 def _class(args: argparse.Namespace) -> int:
     from labreport.course.course import write_course
 
-    report = find_report()
-    report.require("labreport class")
-    for path in write_course(report, args.folder, _say):
+    for path in write_course(find_report(), args.folder, _say):
         _say(f"Wrote {path}")
     return 0
 

@@ -3,35 +3,36 @@ repository's page shows them.
 """
 
 import base64
+import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+from nbformat.v4 import new_markdown_cell
+from PIL import Image
 
-from labreport.chapter import markdown_table
 from labreport.contents import Chapter, Contents
 from labreport.document import visibility
 from labreport.editions import (
-    PHOTOGRAPHIC,
     REFUTED,
     Edition,
-    compress,
+    is_shown,
     write_chapter,
     write_works,
 )
-from labreport.messages import FLOATS, MIME, encode, outputs
+from labreport.messages import MIME, encode
 from labreport.numbering import Heading, Label
-from labreport.pandoc import Node, Tree, display_math, link, raw, string
+from labreport.pandoc import Node, Tree, link, raw, string
 from labreport.report import tags
 from labreport.run import set_parameters
 
+# Bytes of PNG above which a figure holds photos, which lossy formats make smaller.
+PHOTOGRAPHIC = 100_000
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
 SPEC = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-FILE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"}
 
 
 def make_copies(contents: Contents) -> dict[str, NotebookNode]:
@@ -42,21 +43,18 @@ def make_copies(contents: Contents) -> dict[str, NotebookNode]:
     return copies
 
 
-def _edition(chapter: str) -> Edition:
+def _edition(chapter: Chapter, contents: Contents) -> Edition:
     """How the copy of that chapter writes references, equations and headings."""
+    files = {each.number: f"{each.name}.ipynb" for each in contents.chapters}
 
     def refer(words: Tree, label: str, named: Label) -> Node:
-        target = f"#{label}" if named.chapter == chapter else f"{named.chapter}.ipynb"
-        return link(words, target)
+        file = "" if named.chapter == chapter.number else files[named.chapter]
+        return link(words, f"{file}#{label}")
 
-    def equation(formula: Node, label: str, number: str) -> Node:
-        tag = f"\\tag{{{number}}}" if number else ""
-        tagged = display_math(formula["c"][1] + tag)
-        if not label:
-            return tagged
-        # A span without attributes is written as what it contains.
-        content = [raw("html", _anchor(label)), {"t": "SoftBreak"}, tagged]
-        return {"t": "Span", "c": [["", [], []], content]}
+    def equation(tex: str, label: str, number: str) -> Tree:
+        tagged = f"{tex}\\tag{{{number}}}"
+        formula = {"t": "Math", "c": [{"t": "DisplayMath"}, tagged]}
+        return [raw("html", _anchor(label)), {"t": "SoftBreak"}, formula]
 
     def heading(written: Heading) -> Tree:
         if not written.number:
@@ -73,12 +71,11 @@ def _anchor(label: str) -> str:
 
 
 def _copy(chapter: Chapter, contents: Contents) -> NotebookNode:
-    edition = _edition(chapter.name)
+    edition = _edition(chapter, contents)
     notebook = write_chapter(chapter, contents, edition)
     set_parameters(notebook, contents.run)
     own = chapter.document.source.path
-    folder = contents.run.build / "notebooks"
-    address = Path(os.path.relpath(own, folder)).as_posix()
+    address = Path(os.path.relpath(own, contents.run.build / "notebooks")).as_posix()
     cells: list[NotebookNode] = []
     for cell in notebook.cells:
         asked = cell.metadata.pop("asked", None)
@@ -99,9 +96,8 @@ def _copy(chapter: Chapter, contents: Contents) -> NotebookNode:
     remark += "{profile} on {date}: ".format(**chapter.description)
     remark += "its numbers and references are filled in.*"
     cells.insert(1, new_markdown_cell(remark, id="reading-copy"))
-    _compress_photographs(cells)
     notebook.cells = [cell for cell in cells if cell.source.strip()]
-    notebook.metadata = nbformat.from_dict({"kernelspec": SPEC, "language_info": FILE})
+    notebook.metadata = nbformat.from_dict({"kernelspec": SPEC})
     return notebook
 
 
@@ -123,45 +119,53 @@ def _code_parts(cell: NotebookNode, address: str) -> Iterator[NotebookNode]:
     there, and a link to its code at the address of the chapter's notebook.
     """
     shown = visibility(cell)
-    floats = list(outputs(cell, *FLOATS)) if shown.outputs else []
     is_hidden = not shown.source and "parameters" not in tags(cell)
-    plain = [output for output in cell.outputs if MIME not in output.get("data", {})]
-    pictures = [_plain_picture(output) for output, said in floats if "pdf" in said]
-    cell.outputs = [*plain, *pictures] if shown.outputs else []
-    for output in cell.outputs:
-        output.pop("text", None) if "data" in output else None
-    link_to_code = ""
+    link_to_code = f" [code]({address}#cell-id={cell.id})" if is_hidden else ""
+    made: list[NotebookNode] = []
+    kept: list[NotebookNode] = []
+    for index, output in enumerate(cell.outputs if shown.outputs else ()):
+        if not is_shown(output):
+            continue
+        label = output.pop("label", "")
+        written = output.pop("written", "")
+        alt = output.pop("alt", "")
+        if label:
+            text = f"{_anchor(label)}{written}"
+            caption, _, table = text.partition("\n\n")
+            text = f"{caption}{link_to_code}\n\n{table}".strip()
+            made.append(new_markdown_cell(text, id=f"{cell.id}-{index}"))
+        if not label or "image/png" in output.data:
+            kept.append(_plain(output, alt.partition(".")[0]))
     if is_hidden:
-        link_to_code = f" [code]({address}#cell-id={cell.id})"
-        cell.source = "# …"
-    if not is_hidden or cell.outputs:
-        yield cell
-    for place, (_, message) in enumerate(floats):
-        text = f"{_anchor(message['label'])}**{message['number']}.** "
-        text += message["caption"] + link_to_code
-        if "rows" in message:
-            rows = message["rows"]
-            table = markdown_table(message["columns"], rows, message["align"])
-            text += f"\n\n{table}"
-        yield new_markdown_cell(text.strip(), id=f"{cell.id}-{place}")
+        cell.source = "# …" if kept else ""
+    cell.outputs = kept
+    yield cell
+    yield from made
 
 
-def _plain_picture(output: NotebookNode) -> NotebookNode:
-    """A figure as any program shows it."""
-    # The caption stands below; who cannot see the picture hears its number.
-    number = output.data[MIME]["number"]
-    data = {"image/png": output.data["image/png"], "text/plain": number}
-    alt = {"alt": number}
-    metadata = {"image/png": alt, "image/jpeg": alt}
-    return new_output("display_data", data=data, metadata=metadata)
+def _plain(output: NotebookNode, alt: str) -> NotebookNode:
+    """An output as any program shows it; photographs are JPEGs, a fifth of the bytes.
+
+    alt: what who cannot see a figure hears, since its caption stands below.
+    """
+    data = output.get("data", {})
+    if data.pop(MIME, None):
+        data["text/plain"] = alt
+        output.metadata = nbformat.from_dict({"image/png": {"alt": alt}})
+    encoded = data.get("image/png", "")
+    if len(encoded) * 3 / 4 > PHOTOGRAPHIC:
+        del data["image/png"]
+        data["image/jpeg"] = encode(_compress(base64.b64decode(encoded)))
+        output.metadata = nbformat.from_dict({"image/jpeg": {"alt": alt}})
+    return output
 
 
-def _compress_photographs(cells: Iterable[NotebookNode]) -> None:
-    """Make photographs JPEGs, in place; they take a fifth of the bytes."""
-    for cell in cells:
-        for output in cell.get("outputs", []):
-            encoded = output.get("data", {}).get("image/png", "")
-            if len(encoded) * 3 / 4 > PHOTOGRAPHIC:
-                del output.data["image/png"]
-                jpeg = compress(base64.b64decode(encoded), "JPEG")
-                output.data["image/jpeg"] = encode(jpeg)
+def _compress(png: bytes) -> bytes:
+    """Return a picture as JPEG; what is transparent becomes white, as a page is."""
+    file = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as picture:
+        drawn = picture.convert("RGBA")
+    opaque = Image.new("RGB", drawn.size, "white")
+    opaque.paste(drawn, mask=drawn)
+    opaque.save(file, "JPEG", quality=90)
+    return file.getvalue()

@@ -6,6 +6,7 @@ A chapter is read once. Its placeholders stay in the trees as code of the class
 """
 
 import ast
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from nbformat import NotebookNode
 from labreport import LabreportError, check_name, expected, first_line
 from labreport.expressions import (
     find_claim,
-    mark_placeholders,
+    mark_markdown,
     one_line,
     require_comments,
     split_format,
@@ -31,6 +32,7 @@ from labreport.pandoc import (
     link,
     nodes,
     parse,
+    span,
     string,
     walk,
     word_of,
@@ -38,8 +40,10 @@ from labreport.pandoc import (
 )
 from labreport.report import Source, tags
 
-# What a call shows; its last two arguments are name and caption.
-SHOWN = {"show_figure": "fig", "show_animation": "fig", "show_table": "tab"}
+# What a call shows; its second and third argument are name and caption.
+SHOWN = {"show_figure": "fig", "show_table": "tab"}
+TAGS = ("parameters", "remove-cell", "remove-input", "remove-output", "setup", "title")
+TAGS += ("question", "answer", "exercise", "cover", "appendix", "raises-exception")
 KEY = r"[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?"
 REFERENCE_OR_CITATION = rf"\[[^\[\]]*?@[A-Za-z][^\[\]]*\]|(?<![\w@\\])@{KEY}"
 _REFERENCE = re.compile(r"(fig|tab|sec|eq)-(?:(\d+|[A-Z])-)?(.+)")  # of a key
@@ -49,8 +53,6 @@ _TEXT = re.compile(
     rf"(?P<markdown>{REFERENCE_OR_CITATION}|\{{\{{[^{{}}]+\}}\}}|\$(?=\S)[^$]*(?<=\S)\$(?!\d)"
     r"|(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))|[!#$&(-+.:<>@\[-`{-~-]"
 )
-TAGS = {"parameters", "remove-cell", "remove-input", "remove-output", "setup", "title"}
-TAGS |= {"question", "answer", "exercise", "cover", "appendix", "raises-exception"}
 _QUESTION = re.compile(r"\*\*Question (\d+[a-z]?)( ★)?( Bonus)?\*\*\s*")
 
 
@@ -84,61 +86,61 @@ class Question(NamedTuple):
     bonus: bool
 
 
-class Claim(NamedTuple):
-    """A claim: the expression that must hold, and its comment."""
-
-    expression: str
-    comment: Node
-
-
 @dataclass
 class Float:
     """A figure ("fig") or a table ("tab") that a cell of code shows.
 
-    words: its number, as Figure 1.1. caption: its words, if the code has them as one
-    string.
+    caption: its words, if the call has them as one string.
     """
 
     kind: str
     name: str
     caption: Text | None
-    label: str = ""
-    words: str = ""
 
 
 @dataclass
 class Part:
-    """A cell of a chapter: prose with its text, or code with what it shows."""
+    """A cell of a chapter: prose with its text, or code with what it shows.
+
+    above: the position of the last cell of code at or above it; 0 if there is none.
+    """
 
     cell: NotebookNode
     position: int
     where: str
+    above: int
     text: Text | None = None
     question: Question | None = None
     floats: list[Float] = field(default_factory=list)
+    referred: Text | None = None  # what the strings of its code refer to
+
+    @property
+    def tree(self) -> Tree:
+        """Return the tree of its prose; empty for code."""
+        return self.text.tree if self.text else []
 
     @property
     def texts(self) -> list[Text]:
         """Return the texts of the cell, its own or those of captions."""
-        texts = [self.text] if self.text else []
+        texts = [text for text in (self.text, self.referred) if text]
         return texts + [shown.caption for shown in self.floats if shown.caption]
 
     @property
     def placeholders(self) -> list[str]:
-        """Return the placeholders of its texts, each once."""
-        found: dict[str, None] = {}
+        """Return the placeholders of its texts."""
+        found: list[str] = []
         for text in self.texts:
-            found.update(dict.fromkeys(text.placeholders))
-        return list(found)
+            found += text.placeholders
+        return found
 
     @property
-    def claims(self) -> list[Claim]:
-        """Return the claims of its prose in reading order."""
-        claims: list[Claim] = []
-        for node in nodes(self.text.tree if self.text else []):
-            expression = find_claim(node["c"][1]) if is_comment(node) else ""
-            if expression:
-                claims.append(Claim(expression, node))
+    def claims(self) -> dict[str, Node]:
+        """Return the comments of the claims of its prose, by their expressions."""
+        claims: dict[str, Node] = {}
+        for node in nodes(self.tree):
+            if is_comment(node):
+                claims[find_claim(node["c"][1])] = node
+        claims.pop("", None)
         return claims
 
 
@@ -170,26 +172,12 @@ class Document:
         return found
 
     @property
-    def floats(self) -> dict[str, Float]:
-        """Return figures and tables by their labels."""
-        return {shown.label: shown for part in self.parts for shown in part.floats}
-
-    @property
     def answers(self) -> dict[str, str]:
         """Return what stands for each reference and citation of its prose."""
         answers: dict[str, str] = {}
         for text in self.texts:
             answers |= text.answers
         return answers
-
-    def above(self, position: int) -> int:
-        """Return the position of the last cell of code at or above a cell; 0 if there
-        is none.
-        """
-        for part in reversed(self.parts[:position]):
-            if part.cell.cell_type == "code":
-                return part.position
-        return 0
 
 
 def read_documents(
@@ -200,7 +188,8 @@ def read_documents(
     """Read chapters. others: labels of chapters that are not read.
 
     Returns their documents, and all works of the bibliography by key. Mistakes are
-    noted, each in one sentence with its cell: no one hides another.
+    noted, each in one sentence with its cell: no one hides another. Raises
+    LabreportError for a bibliography that is not valid.
     """
     documents = [_read_parts(source) for source in sources]
     labels = dict(others or {})
@@ -211,11 +200,7 @@ def read_documents(
     for document in documents:
         _number(document)
         labels |= document.labels
-    try:
-        found, works = resolve_texts(texts, labels, bibliography)
-    except LabreportError as error:
-        found, works = [], {}
-        documents[0].mistakes.append(f"{bibliography.name}: {error}")
+    found, works = resolve_texts(texts, labels, bibliography)
     mistakes += found
     for document in documents:
         own = f"{document.source.name}, cell "
@@ -225,96 +210,97 @@ def read_documents(
 
 def _read_parts(source: Source) -> Document:
     document = Document(source, [])
+    above = 0
     for position, cell in enumerate(source.notebook.cells, start=1):
         start = first_line(cell.source, 40)
         where = f"{source.name}, cell {position} ({start})"
-        part = Part(cell, position, where)
+        if cell.cell_type == "code":
+            above = position
+        part = Part(cell, position, where, above)
         try:
             for tag in tags(cell):
-                check_name("a tag", tag, sorted(TAGS))
+                check_name("a tag", tag, TAGS)
             if cell.cell_type == "code" and visibility(cell).outputs:
                 part.floats = _read_floats(source, cell.source, where)
+                if part.floats:
+                    part.referred = _read_strings(source, cell.source, where)
             elif cell.cell_type == "markdown" and visibility(cell).source:
-                part.question = _read_question(cell)
-                require_comments(cell.source)
-                markdown = cell.source
-                if part.question:
-                    markdown = _QUESTION.sub("", markdown, count=1)
-                marked = mark_placeholders(markdown)
-                part.text = Text(marked, source.number, where)
+                _read_prose(part, source)
         except LabreportError as error:
             document.mistakes.append(f"{where}: {error}")
         document.parts.append(part)
     return document
 
 
-def _read_question(cell: NotebookNode) -> Question | None:
-    """Read the first line of a question; None for another cell."""
-    if "question" not in tags(cell):
-        return None
-    match = _QUESTION.match(cell.source)
-    if not match:
-        got = repr(first_line(cell.source, 30))
-        raise expected("the first line **Question 3** or 3a", got, "write it")
-    return Question(match[1], bool(match[2]), bool(match[3]))
+def _read_prose(part: Part, source: Source) -> None:
+    markdown = part.cell.source
+    require_comments(markdown)
+    if "question" in tags(part.cell):
+        line = _QUESTION.match(markdown)
+        if not line:
+            got = repr(first_line(markdown, 30))
+            raise expected("the first line **Question 3** or 3a", got, "write it")
+        part.question = Question(line[1], bool(line[2]), bool(line[3]))
+        markdown = markdown[line.end() :]
+    part.text = Text(mark_markdown(markdown), source.number, part.where)
 
 
 def _read_floats(source: Source, code: str, where: str) -> list[Float]:
     """Find the figures and tables that a cell's code shows, in its order."""
-    try:
-        tree = ast.parse(code)
-    except SyntaxError:  # a magic
-        return []
-    calls = [node for node in ast.walk(tree) if is_showing(node)]
-    calls.sort(key=lambda call: (call.lineno, call.col_offset))
     found: list[Float] = []
-    for call in calls:
-        kind = SHOWN[call.func.attr]
+    for call in find_calls(code):
         name, caption = name_and_caption(call)
         if not isinstance(name, ast.Constant) or caption is None:
-            wanted = f"a name as it is, such as 'cat', and a caption in {call.func.attr}"
+            wanted = (
+                f"a name as it is, such as 'cat', and a caption in {call.func.attr}"
+            )
             got = first_line(ast.unparse(call))
             raise expected(wanted, got, "write each call with both")
-        literal = find_literal(tree, caption)
         text = None
-        if literal is not None:
-            text = Text(write_text(literal.value), source.number, where)
-        found.append(Float(kind, str(name.value), text))
+        if isinstance(caption, ast.Constant):
+            text = Text(
+                mark_markdown(write_text(str(caption.value))), source.number, where
+            )
+        found.append(Float(SHOWN[call.func.attr], str(name.value), text))
     return found
 
 
-def is_showing(node: ast.AST) -> bool:
-    """Return whether a node of code calls what shows a figure or a table."""
-    is_method = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-    return is_method and node.func.attr in SHOWN
+def _read_strings(source: Source, code: str, where: str) -> Text:
+    """Find the references and citations in the strings of a cell's code, such as those
+    of a caption that it makes.
+    """
+    tokens: list[str] = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            tokens += re.findall(REFERENCE_OR_CITATION, node.value)
+    return Text("\n\n".join(tokens), source.number, where)
+
+
+def find_calls(code: str) -> list[ast.Call]:
+    """Find the calls in a cell's code that show a figure or a table, in its order."""
+    try:
+        found = list(ast.walk(ast.parse(code)))
+    except SyntaxError:  # a magic
+        return []
+    calls: list[ast.Call] = []
+    for node in found:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in SHOWN:
+                calls.append(node)
+    calls.sort(key=lambda call: (call.lineno, call.col_offset))
+    return calls
 
 
 def name_and_caption(call: ast.Call) -> tuple[ast.expr | None, ast.expr | None]:
     """Return the arguments name and caption of a call: its second and third, unless
     they have keywords.
     """
-    named = {keyword.arg: keyword.value for keyword in call.keywords}
-    positional = dict(enumerate(call.args))
-    name = named.get("name", positional.get(1))
-    caption = named.get("caption", positional.get(2))
-    return name, caption
-
-
-def find_literal(tree: ast.Module, caption: ast.expr | None) -> ast.Constant | None:
-    """Find the string of a caption, which may be a name that the cell sets once; None
-    if code makes it.
-    """
-    if isinstance(caption, ast.Name):
-        values: list[ast.expr | None] = []
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                values += [None] if node.id == caption.id else []
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == caption.id:
-                values.append(node.value)
-        # The name as it is set, and its value.
-        caption = values[0] or values[1] if len(values) == 2 else None
-    is_text = isinstance(caption, ast.Constant) and isinstance(caption.value, str)
-    return caption if is_text else None
+    given: dict[str | None, ast.expr] = dict(
+        zip(("shown", "name", "caption"), call.args, strict=False)
+    )
+    for keyword in call.keywords:
+        given[keyword.arg] = keyword.value
+    return given.get("name"), given.get("caption")
 
 
 def write_text(text: str) -> str:
@@ -324,10 +310,7 @@ def write_text(text: str) -> str:
     """
 
     def escape(match: re.Match[str]) -> str:
-        markdown = match["markdown"]
-        if markdown is None:
-            return f"\\{match[0]}"
-        return mark_placeholders(markdown)
+        return match["markdown"] or f"\\{match[0]}"
 
     return _TEXT.sub(escape, one_line(text))
 
@@ -339,50 +322,43 @@ def parse_texts(texts: Sequence[Text]) -> list[str]:
     pieces = parse([text.markdown for text in texts], languages)
     for text, piece in zip(texts, pieces, strict=True):
         text.tree = piece.tree
-        if piece.warning:
-            got = f"{first_line(text.markdown, 90)!r} ({piece.warning})"
-            error = expected("Markdown that pandoc can read", got, "correct it")
+        for error in _find_mistakes(text, piece.warning):
             mistakes.append(f"{text.where}: {error}")
-        mistakes += [f"{text.where}: {error}" for error in _find_misplaced(text.tree)]
-        for placeholder in text.placeholders:
-            try:
-                split_format(placeholder)
-            except LabreportError as error:
-                mistakes.append(f"{text.where}: {error}")
     return mistakes
 
 
-def _find_misplaced(tree: Tree) -> Iterator[LabreportError]:
-    """Find placeholders in formulas, code, HTML and targets of links."""
-    for node in nodes(tree):
-        typed = ""
-        if node["t"] in ("Math", "Code", "CodeBlock", "RawInline", "RawBlock"):
-            typed = node["c"][1]
-        elif node["t"] in ("Link", "Image"):
-            typed = node["c"][2][0]
-        if "{.number}" in typed or "%7B.number%7D" in typed:
-            wanted = "a placeholder in a sentence"
-            got = f"one in {first_line(typed)!r}"
-            yield expected(wanted, got, "write the number beside it")
+def _find_mistakes(text: Text, warning: str) -> Iterator[LabreportError]:
+    """Find what is wrong with a text that was parsed."""
+    if warning:
+        got = f"{first_line(text.markdown, 90)!r} ({warning})"
+        yield expected("Markdown that pandoc can read", got, "correct it")
+    if re.search(r"\{\.number\}|%7B\.number%7D", json.dumps(text.tree)):
+        got = "one in a formula, code, a link or HTML"
+        yield expected("a placeholder in a sentence", got, "write the number beside it")
+    for node in nodes(text.tree):
+        if node["t"] in ("RawInline", "RawBlock") and "\\begin" in node["c"][1]:
+            got = first_line(node["c"][1])
+            yield expected("a formula between $$", got, "write aligned inside $$")
+    for placeholder in text.placeholders:
+        try:
+            split_format(placeholder)
+        except LabreportError as error:
+            yield error
 
 
 def _number(document: Document) -> None:
     """Number the parts of a chapter whose texts are parsed."""
-    source = document.source
-    numbering = Numbering(source.number, source.name)
+    numbering = Numbering(document.source.number)
     for part in document.parts:
         try:
-            if part.text:
-                numbering.number_prose(part.text.tree, part.position)
+            numbering.number_prose(part.tree, part.position)
             for shown in part.floats:
-                shown.label, shown.words = numbering.number_float(
-                    shown.kind, shown.name, part.position
-                )
+                numbering.number_float(shown.kind, shown.name, part.position)
         except LabreportError as error:
             document.mistakes.append(f"{part.where}: {error}")
     if not numbering.counts[1]:
         error = expected("a top heading (# Title)", "none", "begin with one")
-        document.mistakes.append(f"{source.name}, cell 1: {error}")
+        document.mistakes.append(f"{document.source.name}, cell 1: {error}")
     document.labels = numbering.labels
 
 
@@ -396,14 +372,12 @@ def resolve_texts(
     """
     mistakes: list[str] = []
     for text in texts:
-        resolver = _Resolver(text, labels)
+        resolver = _Resolver(text, labels, mistakes)
         text.tree = walk(text.tree, resolver.change)
-        mistakes += resolver.mistakes
     trees, works = cite([text.tree for text in texts], bibliography)
     for text, tree in zip(texts, trees, strict=True):
-        collector = _Collector(text, works)
+        collector = _Collector(text, works, mistakes)
         text.tree = walk(tree, collector.change)
-        mistakes += collector.mistakes
     return mistakes, works
 
 
@@ -413,51 +387,38 @@ class _Resolver:
 
     text: Text
     labels: Mapping[str, Label]
-    mistakes: list[str] = field(default_factory=list)
+    mistakes: list[str]
 
     def change(self, node: Node) -> Tree:
-        """Put each citation with references into a span that keeps what was typed."""
+        """Put each citation into a span that keeps what was typed; a reference becomes
+        a link, between what was typed before and behind it.
+        """
         if node["t"] != "Cite":
             return [node]
         citations, typed = node["c"]
-        works = [each for each in citations if not self._label(each)]
         written: Tree = []
         for citation in citations:
-            label = self._label(citation)
-            if label:
-                written += self._write_reference(citation, label)
-            elif citation is works[0]:
-                written.append({"t": "Cite", "c": [works, typed]})
-            else:
-                continue
-            written.append({"t": "Space"})
-        attributes = ["", ["answer"], [["typed", words(typed)]]]
-        return [{"t": "Span", "c": [attributes, written[:-1]]}]
-
-    def _label(self, citation: Node) -> str:
-        """Return the label to which a citation refers, or "" for a work."""
-        return reference_label(citation["citationId"], self.text.chapter)
-
-    def _write_reference(self, citation: Node, label: str) -> Tree:
-        """Write a reference, with what was typed before and behind it as text or in
-        brackets.
-        """
-        if label not in self.labels:
-            wanted = "a reference to something shown"
-            error = expected(wanted, f"@{citation['citationId']}", "correct it")
-            self.mistakes.append(f"{self.text.where}: {error}")
-            return [string(f"@{citation['citationId']}")]
-        shown = self.labels[label].words.replace(" ", "\u00a0")
-        named = link([string(shown)], f"#{label}", "reference")
-        before = citation["citationPrefix"]
-        behind = citation["citationSuffix"]
-        if citation["citationMode"]["t"] == "AuthorInText":
-            if not behind:
-                return [named]
-            return [named, {"t": "Space"}, string("("), *behind, string(")")]
-        if before:
-            before = [*before, {"t": "Space"}]
-        return [string("("), *before, named, *behind, string(")")]
+            key = citation["citationId"]
+            label = reference_label(key, self.text.chapter)
+            if not label:
+                written = [node]  # of works alone
+                break
+            if label not in self.labels:
+                wanted = "a reference to something shown"
+                error = expected(wanted, f"@{key}", "correct it")
+                self.mistakes.append(f"{self.text.where}: {error}")
+                return [string(f"@{key}")]
+            shown = self.labels[label].words.replace(" ", "\u00a0")
+            before = citation["citationPrefix"]
+            if before:
+                before = [*before, {"t": "Space"}]
+            named = link([string(shown)], f"#{label}", "reference")
+            written += [*before, named, *citation["citationSuffix"]]
+            if citation["citationMode"]["t"] != "AuthorInText":
+                written = [string("("), *written, string(")")]
+        answer = span(written, "answer")
+        answer["c"][0][2] = [["typed", words(typed)]]
+        return [answer]
 
 
 def reference_label(key: str, chapter: str) -> str:
@@ -477,7 +438,7 @@ class _Collector:
 
     text: Text
     works: Mapping[str, Node]
-    mistakes: list[str] = field(default_factory=list)
+    mistakes: list[str]
 
     def change(self, node: Node) -> Tree:
         """Keep what a citation or a span of an answer contains."""
@@ -486,8 +447,7 @@ class _Collector:
                 key = citation["citationId"]
                 if key not in self.works:
                     wanted = "a work in report/references.bib"
-                    remedy = "add it or correct the key"
-                    error = expected(wanted, f"@{key}", remedy)
+                    error = expected(wanted, f"@{key}", "add it or correct the key")
                     self.mistakes.append(f"{self.text.where}: {error}")
             return node["c"][1]
         if has_class(node, "answer"):
@@ -497,14 +457,14 @@ class _Collector:
         return [node]
 
 
-def cited_works(texts: Iterable[Text]) -> set[str]:
-    """Return the keys of the works that texts cite."""
+def cited_works(texts: Iterable[Text], works: Mapping[str, Node]) -> dict[str, Tree]:
+    """Return the works that texts cite, by key, in the order of the bibliography."""
     keys: set[str] = set()
     for text in texts:
         for node in nodes(text.tree):
-            if node["t"] == "Link" and node["c"][2][0].startswith("#ref-"):
+            if node["t"] == "Link":
                 keys.add(node["c"][2][0].removeprefix("#ref-"))
-    return keys
+    return {key: entry["c"][1] for key, entry in works.items() if key in keys}
 
 
 class Visibility(NamedTuple):
@@ -530,13 +490,14 @@ def is_comment(node: Node) -> bool:
 
 def sentence_before(comment: Node, tree: Tree, values: Mapping[str, str]) -> str:
     """Return the last sentence before a comment, with the values of placeholders."""
-    line = ""
+    text = ""
     for node in nodes(tree):
         if node is comment:
             break
-        if has_class(node, "number"):
-            line += values.get(node["c"][1], "…")
+        if node["t"] in ("Para", "Plain"):
+            text = ""
+        elif has_class(node, "number"):
+            text += values.get(node["c"][1], "…")
         else:
-            line += word_of(node)
-    last = line.rstrip().rpartition("\n")[2]
-    return re.split(r"(?<=[.!?])\s", one_line(last))[-1]
+            text += word_of(node)
+    return re.split(r"(?<=[.!?])\s", one_line(text))[-1]

@@ -17,7 +17,7 @@ import joblib
 from threadpoolctl import threadpool_limits
 
 from labreport import LabreportError, expected
-from labreport.report import MARK, Report, read_toml
+from labreport.report import Report
 
 
 def num_threads() -> int:
@@ -72,52 +72,38 @@ def library_settings() -> dict[str, Any]:
     return settings
 
 
-def describe(report: Report) -> dict[str, Any]:
-    """Describe what a run depends on besides its code: versions, machine, date.
+def describe(report: Report) -> dict[str, str]:
+    """Describe what a run depends on besides its code: the machine with its versions,
+    the commit, and the date.
 
     The packages are those that report.toml names, since their versions may change a
     number of the report.
     """
     seconds = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
-    settings = library_settings().values()
+    facts = [_cpu_model(), f"{os.cpu_count()} cores", f"threads: {num_threads()}"]
+    facts += [value for value in library_settings().values() if isinstance(value, str)]
+    facts += [
+        platform.system(),
+        platform.machine(),
+        f"Python {platform.python_version()}",
+    ]
+    try:
+        packages = report.title_page().packages
+    except LabreportError:  # a notebook outside a report, or what a build names
+        packages = ()
+    for package in packages:
+        facts.append(f"{package} {metadata.version(package)}")
     return {
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _named_packages(report)},
-        "platform": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu_model(),
-        "cores": os.cpu_count() or 1,
-        "threads": num_threads(),
-        "settings": [value for value in settings if isinstance(value, str)],
+        "machine": ", ".join(facts),
         "commit": _commit(report),
         "date": time.strftime("%Y-%m-%d", time.gmtime(seconds)),
     }
 
 
 def installed_versions() -> list[str]:
-    """List every installed distribution as "name==version", sorted.
-
-    This is what `pip freeze` prints, without addresses.
-    """
-    versions = {}
-    for distribution in metadata.distributions():
-        if distribution.name:
-            name = re.sub(r"[-_.]+", "-", distribution.name).lower()
-            versions[name] = distribution.version
-    return [f"{name}=={version}" for name, version in sorted(versions.items())]
-
-
-def _named_packages(report: Report) -> list[str]:
-    try:
-        return read_toml(report.root / MARK).get("packages", [])
-    except (OSError, ValueError):
-        return []  # a notebook outside a report; a build names a file that is not valid
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
+    """List every installed distribution as "name==version", as `pip freeze` does."""
+    installed = metadata.distributions()
+    return sorted({f"{each.name}=={each.version}" for each in installed})
 
 
 def _cpu_model() -> str:

@@ -5,73 +5,52 @@
 import ast
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 from labreport import LabreportError, expected
 
-Scalar = int | float | str | bool
 # What code shows is neither a placeholder nor a comment. Code in a line ends with its
 # paragraph, a block of code may contain blank lines.
 _BLOCK = r"(?P<fence>`{3,})(?!`).+?(?<!`)(?P=fence)(?!`)"
 _INLINE = r"(?P<tick>`{1,2})(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)(?P=tick)(?!`)"
 CODE = f"(?s){_BLOCK}|{_INLINE}"
-_PLACEHOLDER = re.compile(CODE + r"|\{\{(?P<inner>[^{}]+)\}\}")
+_MARKED = re.compile(
+    CODE + r"|\{\{(?P<inner>[^{}]+)\}\}|(?P<equation>\\(begin|end)\{equation\*?\})"
+)
 # A comment ends with the text where nothing closes it.
-_COMMENT = re.compile(CODE + r"|<!--(?P<remark>.*?)(?P<end>-->|\Z)")
-_CLAIM = re.compile(r"\s*holds:\s*(\S.*)", re.DOTALL)
+_COMMENT = re.compile(CODE + r"|(?P<comment><!--.*?(-->|\Z))")
+_CLAIM = re.compile(r"<!--\s*holds:\s*(\S.*?)\s*-->", re.DOTALL)
 _NAMES = ast.Expression | ast.Name | ast.Attribute | ast.Subscript | ast.Constant
 _NAMES |= ast.UnaryOp | ast.USub | ast.Load
 # A claim compares names; nothing that it calls changes them.
-_COMPARISONS = _NAMES | ast.Compare | ast.BoolOp | ast.BinOp | ast.List
+_COMPARISONS = _NAMES | ast.Compare | ast.BoolOp | ast.BinOp | ast.List | ast.Call
 _COMPARISONS |= ast.operator | ast.cmpop | ast.boolop | ast.unaryop
 FUNCTIONS = ("abs", "len", "max", "min")
 # Values that a build can write in another format than the run did.
 KNOWN = ("Interval", "Score")
 
 
-class Evaluated(TypedDict, total=False):
-    """An expression of prose as the kernel evaluated it.
-
-    value: in what JSON has. kind: "number" (or a text), "Interval" or "Score", of which
-    a build writes the value; for any other object it is "object", of which `texts` have
-    what each format gave. error: a sentence instead of all these.
-    """
-
-    value: Any
-    kind: str
-    texts: dict[str, str]
-    error: str
+# An expression as the kernel evaluated it: "value", in what JSON has; "kind", the name
+# of its type; "texts", what each format gave; or "error", a sentence. A claim: "holds",
+# or "error".
+Evaluated = dict[str, Any]
 
 
-class Verdict(TypedDict, total=False):
-    """A claim: whether it holds, or why it is neither true nor false."""
-
-    holds: bool
-    error: str
-
-
-def mark_placeholders(markdown: str) -> str:
-    """Write each placeholder as code of the class "number", `baseline:.1%`{.number};
-    code stays as it is.
+def mark_markdown(markdown: str) -> str:
+    """Write each placeholder as code of the class "number", `baseline:.1%`{.number},
+    and each equation between $$; code stays as it is.
     """
 
     def mark(match: re.Match[str]) -> str:
-        if not match["inner"]:
-            return match[0]
-        return f"`{one_line(match['inner'])}`{{.number}}"
+        if match["equation"]:
+            return "$$"
+        if match["inner"]:
+            return f"`{one_line(match['inner'])}`{{.number}}"
+        return match[0]
 
-    return _PLACEHOLDER.sub(mark, markdown)
-
-
-def replace_placeholders(markdown: str, write: Callable[[str], str]) -> str:
-    """Replace each placeholder by `write` of what stands between its braces."""
-
-    def replace(match: re.Match[str]) -> str:
-        return write(one_line(match["inner"])) if match["inner"] else match[0]
-
-    return _PLACEHOLDER.sub(replace, markdown)
+    return _MARKED.sub(mark, markdown)
 
 
 def one_line(text: str) -> str:
@@ -81,7 +60,7 @@ def one_line(text: str) -> str:
 
 def find_claim(comment: str) -> str:
     """Return the expression of a comment <!-- holds: expression -->, or ""."""
-    claim = _CLAIM.fullmatch(comment.removeprefix("<!--").removesuffix("-->"))
+    claim = _CLAIM.fullmatch(comment)
     return one_line(claim[1]) if claim else ""
 
 
@@ -89,42 +68,35 @@ def require_comments(markdown: str) -> None:
     """Raise LabreportError for a comment that is not closed, and for one that begins
     like a claim but is not one.
     """
-    for comment in _COMMENT.finditer(markdown):
-        remark = comment["remark"]
-        if remark is None:
-            continue
-        start = repr(f"<!--{remark[:40]}".rstrip())
-        if not comment["end"]:
-            got = f"{start} without -->"
-            raise expected("a comment that is closed", got, "close it")
-        seems_claim = re.match(r"\s*holds?\b", remark, re.IGNORECASE)
-        if seems_claim and not _is_comparison(find_claim(remark)):
-            raise expected(
-                "a claim, a name or a comparison such as <!-- holds: gain.low > 0 -->, "
-                f"which may call {', '.join(FUNCTIONS)}",
-                start,
-                "compute it in the cell, or begin the remark with another word",
+    for match in _COMMENT.finditer(markdown):
+        comment = match["comment"] or ""
+        if comment and not comment.endswith("-->"):
+            raise expected("a comment that is closed", comment[:40], "write -->")
+        seems_claim = re.match(r"<!--\s*holds?\b", comment, re.IGNORECASE)
+        if seems_claim and not _is_comparison(find_claim(comment)):
+            wanted = (
+                "a claim, a name or a comparison such as <!-- holds: gain > 0 -->, "
             )
+            wanted += f"which may call {', '.join(FUNCTIONS)}"
+            remedy = "compute it in the cell, or begin the remark with another word"
+            raise expected(wanted, comment[:60], remedy)
 
 
 def _is_comparison(expression: str) -> bool:
-    if not _is_expression(expression):
-        return False
-    for node in ast.walk(ast.parse(expression, mode="eval")):
-        if isinstance(node, ast.Call):
-            if ast.unparse(node.func) not in FUNCTIONS or node.keywords:
-                return False
-        elif not isinstance(node, _COMPARISONS):
+    for node in _nodes(expression):
+        if not isinstance(node, _COMPARISONS):
             return False
-    return True
+        if isinstance(node, ast.Call) and ast.unparse(node.func) not in FUNCTIONS:
+            return False
+    return _nodes(expression) != []
 
 
-def _is_expression(text: str) -> bool:
+def _nodes(expression: str) -> list[ast.AST]:
+    """Return the nodes of an expression of Python; none if it is not one."""
     try:
-        ast.parse(text, mode="eval")
+        return list(ast.walk(ast.parse(expression.strip(), mode="eval")))
     except SyntaxError:
-        return False
-    return True
+        return []
 
 
 def split_format(placeholder: str) -> tuple[str, str]:
@@ -136,18 +108,13 @@ def split_format(placeholder: str) -> tuple[str, str]:
     """
     expression = placeholder
     form = ""
-    end = placeholder.find(":")
-    while end >= 0:
-        if _is_expression(placeholder[:end].strip()):
-            expression = placeholder[:end].strip()
-            form = placeholder[end + 1 :].strip()
+    for colon in re.finditer(":", placeholder):
+        if _nodes(placeholder[: colon.start()]):
+            expression = placeholder[: colon.start()].strip()
+            form = placeholder[colon.end() :].strip()
             break
-        end = placeholder.find(":", end + 1)
-    is_simple = _is_expression(expression)
-    if is_simple:
-        tree = ast.parse(expression, mode="eval")
-        is_simple = all(isinstance(node, _NAMES) for node in ast.walk(tree))
-    if not is_simple:
+    found = _nodes(expression)
+    if not found or not all(isinstance(node, _NAMES) for node in found):
         wanted = "names, attributes and literal keys, then a format, as in "
         wanted += 'scores["VGG16"].mean:.1%'
         raise expected(wanted, f"{{{{{placeholder}}}}}", "compute it in a cell")
@@ -160,19 +127,21 @@ def evaluate(placeholder: str, scope: Mapping[str, Any]) -> Evaluated:
         expression, form = split_format(placeholder)
         value = as_scalar(eval(expression, {}, scope))  # of the notebook's author
         text = write_value(value, form, expression)
-        kind = type(value).__name__
-        if isinstance(value, Scalar):
-            kind = "number"
-        elif kind not in KNOWN:
-            kind = "object"
-        return {"value": as_plain(value), "kind": kind, "texts": {form: text}}
     except LabreportError as error:
         return {"error": str(error)}
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
+    plain = value
+    if is_dataclass(value) and not isinstance(value, type):
+        plain = asdict(value)
+    elif hasattr(value, "_asdict"):
+        plain = value._asdict()
+    elif not isinstance(value, int | float | str):
+        plain = str(value)
+    return {"value": plain, "kind": type(value).__name__, "texts": {form: text}}
 
 
-def check_claim(claim: str, scope: Mapping[str, Any]) -> Verdict:
+def check_claim(claim: str, scope: Mapping[str, Any]) -> Evaluated:
     """Evaluate a claim: whether it holds, or why it is neither true nor false.
 
     True and False are Python's, NumPy's, or those of an array or a tensor of one
@@ -189,7 +158,8 @@ def check_claim(claim: str, scope: Mapping[str, Any]) -> Verdict:
 
 def can_write(evaluated: Evaluated, form: str) -> bool:
     """Return whether a stored value can be written in a format without a run."""
-    return evaluated["kind"] != "object" or form in evaluated["texts"]
+    is_known = evaluated["kind"] in (*KNOWN, "int", "float", "str", "bool")
+    return is_known or form in evaluated["texts"]
 
 
 def write_evaluated(placeholder: str, evaluated: Evaluated) -> str:
@@ -198,15 +168,14 @@ def write_evaluated(placeholder: str, evaluated: Evaluated) -> str:
     Raises LabreportError for a format that does not fit.
     """
     expression, form = split_format(placeholder)
-    value = evaluated["value"]
-    kind = evaluated["kind"]
-    if kind == "object":
+    if form in evaluated["texts"]:
         return evaluated["texts"][form]
-    if kind in KNOWN:
+    value = evaluated["value"]
+    if evaluated["kind"] in KNOWN:
         # Slow to import, and not needed where nothing is written.
         from labreport import results
 
-        value = getattr(results, kind)(**value)
+        value = getattr(results, evaluated["kind"])(**value)
     return write_value(value, form, expression)
 
 
@@ -218,27 +187,6 @@ def as_scalar(value: Any) -> Any:
     if is_array and math.prod(value.shape) == 1:
         return value.item()
     return value
-
-
-def as_plain(value: Any) -> Any:
-    """Convert a value to what JSON has.
-
-    NumPy's and PyTorch's scalars become numbers, a dataclass or a named tuple a
-    dictionary, other values text. Raises LabreportError for a number that is not
-    finite.
-    """
-    value = as_scalar(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise expected("finite numbers", value, "correct the cell")
-    if isinstance(value, Scalar):
-        return value
-    if is_dataclass(value) and not isinstance(value, type):
-        fields = asdict(value)
-    elif hasattr(value, "_asdict"):
-        fields = value._asdict()
-    else:
-        return str(value)
-    return {name: as_plain(part) for name, part in fields.items()}
 
 
 def write_value(value: Any, form: str, name: str) -> str:
@@ -253,11 +201,17 @@ def write_value(value: Any, form: str, name: str) -> str:
     if value is None or is_array or type(value).__format__ is object.__format__:
         got = f"{value!r:.60}"
         raise expected(f"a number or a text for {name}", got, "take one part of it")
-    number = getattr(value, "mean", value)  # of an interval, or of a score over seeds
-    if isinstance(number, float) and not math.isfinite(number):
-        raise expected(f"a finite number for {name}", number, "correct the cell")
+    numbers = value if isinstance(value, tuple) else [getattr(value, "mean", value)]
+    for number in numbers:  # of an interval, or of a score over seeds
+        if isinstance(number, float) and not math.isfinite(number):
+            raise expected(f"a finite number for {name}", number, "correct the cell")
+    if not form and isinstance(value, int) and not isinstance(value, bool):
+        form = ","
+    if not form and isinstance(value, float):
+        # With three digits, 999.5 is 1e+03 already.
+        form = ",.0f" if abs(value) >= 999.5 else ".3g"
     try:
-        shown = format(value, form or _default_format(value))
+        shown = format(value, form)
     except (ValueError, TypeError) as error:
         got = f"{form!r} for {value!r:.60}"
         raise expected(f"a format that fits {name}", got, "correct it") from error
@@ -266,15 +220,6 @@ def write_value(value: Any, form: str, name: str) -> str:
     shown = re.sub(r"(?<![\w.])[-+](?=0(\.0+)?(?![\d.]))", "", shown)
     shown = re.sub(r"(?<=\d)e(-?)\+?0*(\d+)", _write_power, shown)
     return re.sub(r"(?<![\w.])-(?=\d)", "−", shown)
-
-
-def _default_format(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return ","
-    if isinstance(value, float):
-        # With three digits, 999.5 is 1e+03 already.
-        return ",.0f" if abs(value) >= 999.5 else ".3g"
-    return ""
 
 
 def _write_power(power: re.Match[str]) -> str:

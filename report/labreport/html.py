@@ -1,146 +1,56 @@
-"""The HTML edition: a self-contained page for each chapter, and one of contents."""
+"""The HTML edition: pandoc writes a self-contained page of each reading copy, a template
+the page of contents.
+"""
 
-import base64
-import io
-from dataclasses import dataclass
+import re
+import tempfile
+from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined
-from nbconvert.exporters import TemplateExporter
-from nbconvert.filters import strip_ansi
+import nbformat
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from nbformat import NotebookNode
-from PIL import Image
-from pygments import highlight
-from pygments.formatters import HtmlFormatter
-from pygments.lexers import PythonLexer
 
-from labreport.contents import Chapter, Contents, Number, front_and_back
-from labreport.editions import (
-    PHOTOGRAPHIC,
-    REFUTED,
-    Edition,
-    compress,
-    printed,
-    select_shown,
-    write_chapter,
-    write_citations,
-    write_works,
-)
-from labreport.messages import MIME, encode, outputs
-from labreport.numbering import Heading, Label, chapter_words
-from labreport.pandoc import Node, Tree, link, span, string
-from labreport.report import TEMPLATES, page_file, tags
-
-OPTIONS = ["--mathml", "--syntax-highlighting=none", "--wrap=none"]
-
-
-@dataclass(frozen=True)
-class Page:
-    """A chapter whose Markdown is written as HTML; works: what it cites, by key."""
-
-    chapter: Chapter
-    notebook: NotebookNode
-    works: dict[str, str]
-
-    @property
-    def file(self) -> str:
-        """Return the page's file name, such as 1-transfer-learning.html."""
-        return page_file(self.chapter.name)
-
-    @property
-    def headings(self) -> list[Heading]:
-        """Return the numbered headings, the chapter's own first."""
-        return self.chapter.document.headings
-
-    @property
-    def picture(self) -> tuple[NotebookNode, Any] | None:
-        """Return the figure that represents the chapter, its output and message: that
-        of a cell tagged "cover", or the first.
-        """
-        covers = [cell for cell in self.notebook.cells if "cover" in tags(cell)]
-        for cell in covers + self.notebook.cells:
-            for output, message in outputs(cell, "figure"):
-                return output, message
-        return None
-
-
-def _edition(chapter: str) -> Edition:
-    """Return how the page of that chapter writes references, equations and headings."""
-
-    def refer(words: Tree, label: str, named: Label) -> Node:
-        target = "" if named.chapter == chapter else page_file(named.chapter)
-        return link(words, f"{target}#{label}")
-
-    def equation(formula: Node, label: str, number: str) -> Node:
-        shown = [formula, _number(f"({number})")] if number else [formula]
-        return span(shown, "equation", label)
-
-    def heading(written: Heading) -> Tree:
-        number = written.number
-        if not number:
-            return []
-        words = number if "." in number else chapter_words(number)
-        return [_number(words), {"t": "Space"}]
-
-    def value(words: Tree, number: Number) -> Node:
-        return link(words, f"#cell-{number.cell}", "value")
-
-    refuted = span([string(REFUTED)], "refuted")
-    return Edition("html", OPTIONS, refer, equation, heading, refuted, value)
-
-
-def _number(number: str) -> Node:
-    return span([string(number)], "number")
+from labreport.contents import Chapter, Contents, front_and_back
+from labreport.copies import make_copies
+from labreport.pandoc import run_pandoc, write
+from labreport.report import TEMPLATES
 
 
 def make_pages(contents: Contents) -> dict[str, str]:
     """Write index.html and a page for each chapter, by file name."""
-    pages: list[Page] = []
-    for chapter in contents.chapters:
-        edition = _edition(chapter.name)
-        notebook = select_shown(write_chapter(chapter, contents, edition))
-        pages.append(Page(chapter, notebook, write_works(contents, [chapter], edition)))
-    filters = {
-        "image_attributes": image_attributes,
-        "listing": listing,
-        "strip_ansi": strip_ansi,
-        "text": printed,
-    }
-    exporter = TemplateExporter(
-        template_name="base",
-        template_file=str(TEMPLATES / "chapter.html.j2"),
-        default_preprocessors=[],
-        filters=filters,
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=True
     )
-    exporter.environment.undefined = StrictUndefined
-    shared = {**front_and_back(contents), "pages": pages, "mime": MIME}
-    citations = write_citations(contents, _edition(""))
-    index = exporter.environment.get_template("index.html.j2")
-    written = {"index.html": index.render(shared, citations=citations)}
-    for page in pages:
-        resources = {**shared, "page": page}
-        body, _ = exporter.from_notebook_node(page.notebook, resources)
-        written[page.file] = body
-    return written
+    shared: dict[str, Any] = {**front_and_back(contents), "chapters": contents.chapters}
+    citations = [text.tree for text in contents.citations.values()]
+    written = write(citations, "html")
+    shared["citations"] = dict(zip(contents.citations, written, strict=True))
+    template = environment.get_template("page.html.j2")
+    pages = {"index.html": environment.get_template("index.html.j2").render(shared)}
+    copies = make_copies(contents)
+    for chapter in contents.chapters:
+        around = template.render(shared, chapter=chapter)
+        copy = copies[f"{chapter.name}.ipynb"]
+        pages[f"{chapter.name}.html"] = _write_page(chapter, copy, around)
+    return pages
 
 
-def image_attributes(encoded: str, size: tuple[int, int] | None = None) -> str:
-    """Embed a picture: its `src`, `width` and `height`.
-
-    encoded: base64 of PNG or JPEG. size: the new width and height of a PNG, which
-    is cropped to that shape.
-    """
-    content = base64.b64decode(encoded)
-    with Image.open(io.BytesIO(content)) as picture:
-        kind = (picture.format or "png").lower()
-        width, height = size or picture.size
-    if kind == "png" and (size or len(content) > PHOTOGRAPHIC):
-        kind = "webp"
-        content = compress(content, "WEBP", size)
-    source = f"data:image/{kind};base64,{encode(content)}"
-    return f'src="{source}" width="{width}" height="{height}"'
-
-
-def listing(code: str) -> str:
-    """Highlight code as HTML."""
-    return highlight(code, PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n")
+def _write_page(chapter: Chapter, copy: NotebookNode, around: str) -> str:
+    """Write a copy as HTML into the page around it, where that says $body$."""
+    cells: list[NotebookNode] = []
+    for cell in copy.cells:
+        if cell.id != "reading-copy":
+            # MathML has no tags.
+            cell.source = re.sub(r"\\tag\{([^}]*)\}", r"\\qquad (\1)", cell.source)
+            cells.append(cell)
+    copy.cells = cells
+    with tempfile.TemporaryDirectory() as folder:
+        template = Path(folder, "page.html")
+        template.write_text(around, encoding="utf-8")
+        options = ["--from", "ipynb", "--to", "html", "--mathml", "--embed-resources"]
+        options += [f"--template={template}", f"--metadata=pagetitle:{chapter.name}"]
+        page = run_pandoc(nbformat.writes(copy), options)
+    page = re.sub(r'(href="[^"/:]+)\.ipynb', r"\1.html", page)
+    # A picture has its caption below.
+    return re.sub(r"<img (?![^>]*alt=)", '<img alt="" ', page)

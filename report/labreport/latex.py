@@ -7,13 +7,11 @@ import base64
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 from jinja2 import FileSystemLoader, StrictUndefined
 from nbconvert import LatexExporter
 from nbconvert.filters import strip_ansi
 from nbconvert.filters.latex import escape_latex
-from nbformat import NotebookNode
 from pygments import highlight
 from pygments.formatters import LatexFormatter
 from pygments.lexer import Lexer
@@ -25,13 +23,12 @@ from labreport.contents import Contents, front_and_back
 from labreport.editions import (
     REFUTED,
     Edition,
-    printed,
     select_shown,
     write_chapter,
     write_citations,
     write_works,
 )
-from labreport.messages import MIME, outputs
+from labreport.messages import MIME, messages
 from labreport.numbering import Label
 from labreport.pandoc import Node, Tree, raw, span
 from labreport.report import TEMPLATES
@@ -62,13 +59,19 @@ def _refer(words: Tree, label: str, _: Label) -> Node:
     return span(named, "")
 
 
-def _equation(formula: Node, label: str, number: str) -> Node:
-    if not number:
-        return formula
-    named = rf"\label{{{label}}}" if label else ""
-    tag = rf"\tag{{{number}}}{named}"
-    equation = rf"\begin{{equation}}{formula['c'][1]}{tag}\end{{equation}}"
-    return raw("latex", equation)
+def _equation(tex: str, label: str, number: str) -> Tree:
+    tag = rf"\tag{{{number}}}\label{{{label}}}"
+    return [raw("latex", rf"\begin{{equation}}{tex}{tag}\end{{equation}}")]
+
+
+def _table(tree: Tree, label: str) -> Tree:
+    """Put a caption into its table, which may break over pages."""
+    if not label.startswith("tab-"):
+        return tree
+    caption, table = tree
+    named = raw("latex", rf"\label{{{label}}}")
+    table["c"][1] = [None, [{"t": "Plain", "c": [named, *caption["c"]]}]]
+    return [table]
 
 
 # pandoc's LaTeX has no data: URL.
@@ -85,6 +88,7 @@ LATEX = Edition(
     heading=lambda heading: [],
     refuted=raw("latex", rf"\refuted{{{REFUTED}}}"),
     picture=lambda url: url.removeprefix("data:image/"),
+    table=_table,
 )
 
 
@@ -151,20 +155,10 @@ def _highlight(text: str, lexer: Lexer) -> str:
     return highlight(breakable, lexer, LISTING)
 
 
-def _column_types(table: dict[str, Any]) -> str:
-    """Return a letter for each column of a tabularx; X breaks long cells into lines."""
-    types = ""
-    for column, side in enumerate(table["align"]):
-        is_long = any(len(row[column]) > 32 for row in table["rows"])
-        types += "X" if side == "l" and is_long else side
-    return types
-
-
 FILTERS = {
-    "column_types": _column_types,
     "listing": _listing,
     "printed": _printed,
-    "text": printed,
+    "text": lambda data: data.get("text/plain", ", ".join(data)),
     "tex": lambda value: escape_latex(str(value)),
 }
 
@@ -184,7 +178,10 @@ def make_document(contents: Contents) -> tuple[str, dict[str, bytes]]:
     figures: dict[str, bytes] = {}
     for chapter in contents.chapters:
         notebook = select_shown(write_chapter(chapter, contents, LATEX))
-        figures |= _read_figures(notebook, chapter.number)
+        for cell in notebook.cells:
+            for message in messages(cell, "figure"):
+                name = f"{chapter.number}-{message['name']}.pdf"
+                figures[name] = base64.b64decode(message["pdf"])
         resources = {"mime": MIME, "number": chapter.number}
         bodies.append(exporter.from_notebook_node(notebook, resources)[0])
     environment = exporter.environment.overlay(
@@ -210,13 +207,3 @@ def make_document(contents: Contents) -> tuple[str, dict[str, bytes]]:
         return f"{{frames/{name}}}"
 
     return _EMBEDDED.sub(save, latex), figures
-
-
-def _read_figures(notebook: NotebookNode, chapter: str) -> dict[str, bytes]:
-    """Return the PDFs of a chapter's figures, by the file names in its TeX."""
-    figures: dict[str, bytes] = {}
-    for cell in notebook.cells:
-        for _, message in outputs(cell, "figure"):
-            name = f"{chapter}-{message['name']}.pdf"
-            figures[name] = base64.b64decode(message["pdf"])
-    return figures

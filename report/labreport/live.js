@@ -36,10 +36,11 @@
   // What a cell of code gave to the prose, and when it ran.
   function readCell(cell) {
     const output = cell.querySelector(".labreport-values");
-    const ran = cell.querySelector(".jp-InputPrompt")?.textContent.match(/\d+/);
+    // A cell whose code is folded has no prompt.
+    const ran = output?.dataset.run ?? cell.querySelector(".jp-InputPrompt")?.textContent.match(/\d+/)?.[0];
     return {
       values: output ? JSON.parse(output.dataset.values) : {},
-      ran: ran ? Number(ran[0]) : 0,
+      ran: Number(ran ?? 0),
       edited: cell.classList.contains("jp-mod-dirty"),
     };
   }

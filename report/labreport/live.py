@@ -20,25 +20,19 @@ from labreport.document import (
     REFERENCE_OR_CITATION,
     Document,
     Part,
-    Text,
     cited_works,
-    parse_texts,
     read_documents,
-    resolve_texts,
     sentence_before,
-    write_text,
 )
 from labreport.expressions import (
     CODE,
-    Evaluated,
-    Verdict,
     check_claim,
     evaluate,
     one_line,
-    write_evaluated,
+    split_format,
 )
-from labreport.pandoc import write
-from labreport.report import Report, Source, leading_number, read_notebook
+from labreport.pandoc import Node, write
+from labreport.report import Report, Source, read_notebook
 
 FALSE = "In this run this does not hold"
 _PIECE = re.compile(
@@ -50,29 +44,27 @@ _PIECE = re.compile(
 class Notebook:
     """The notebook in a file that is worked in; it is read again when it has changed.
 
-    path: its file, which need not be there. number: its chapter's.
+    path: its file, which need not be there. name: that of the chapter in the report.
     """
 
     def __init__(self, report: Report, path: Path, name: str) -> None:
-        self.report = report
         self.path = path
-        self.number = leading_number(name)
-        others: list[Source] = []
+        self.number = "1"
+        self._bibliography = report.bibliography
         try:
-            for source in report.sources():
-                if source.name == name:
-                    self.number = source.number
-                else:
-                    others.append(source)
-            documents, _ = read_documents(others, report.bibliography)
+            sources = report.sources()
         except LabreportError:  # of another notebook, which a build names
-            documents = []
+            sources = []
+        others = [source for source in sources if source.name != name]
+        for source in sources:
+            if source.name == name:
+                self.number = source.number
         self._labels = {}
-        for document in documents:
+        for document in read_documents(others, self._bibliography)[0]:
             self._labels |= document.labels
-        self._changed = -1
+        self._changed = 0
         self._document = Document(Source(path, self.number, new_notebook()), [])
-        self._works: dict[str, Any] = {}
+        self._works: dict[str, Node] = {}
 
     @property
     def document(self) -> Document:
@@ -80,35 +72,18 @@ class Notebook:
         if self.path.is_file() and self.path.stat().st_mtime_ns != self._changed:
             self._changed = self.path.stat().st_mtime_ns
             source = Source(self.path, self.number, read_notebook(self.path))
-            bibliography = self.report.bibliography
-            read, self._works = read_documents([source], bibliography, self._labels)
+            read, works = read_documents([source], self._bibliography, self._labels)
             self._document = read[0]
+            self._works = works
         return self._document
 
     def works(self) -> str:
         """Return the works that the chapter cites as HTML."""
-        cited = cited_works(self.document.texts)
-        entries = [entry for key, entry in self._works.items() if key in cited]
-        return write([entries], "html")[0] if entries else ""
-
-    def answers_for(self, markdown: str) -> dict[str, str]:
-        """Return what stands for the references and citations of a text."""
-        answers = self.document.answers
-        found = re.findall(f"(?s){REFERENCE_OR_CITATION}", markdown)
-        if all(token in answers for token in found):
-            return answers
-        text = Text(write_text(markdown), self.number, self.path.name)
-        labels = self._labels | self.document.labels
-        mistakes = parse_texts([text])
-        mistakes += resolve_texts([text], labels, self.report.bibliography)[0]
-        for mistake in mistakes:
-            raise LabreportError(mistake)
-        return answers | text.answers
+        cited = cited_works(self.document.texts, self._works)
+        return "\n".join(write(list(cited.values()), "html"))
 
 
-def fill(
-    markdown: str, answers: Mapping[str, str], value: Callable[[str], str]
-) -> str:
+def fill(markdown: str, answers: Mapping[str, str], value: Callable[[str], str]) -> str:
     """Return Markdown with references, citations and placeholders in words, and without
     labels; code stays as it is.
     """
@@ -119,8 +94,8 @@ def fill(
         if match["token"]:
             return answers.get(one_line(match["token"]), match[0])
         if match["equation"]:
-            number = answers.get(f"@{match['equation']}", "")
-            return number.replace("Equation\u00a0(", r"\tag{").replace(")", "}")
+            number = re.search(r"\((.*)\)", answers.get(f"@{match['equation']}", ""))
+            return rf"\tag{{{number[1]}}}" if number else ""
         return "" if match["label"] else match[0]
 
     return _PIECE.sub(write_piece, markdown)
@@ -141,7 +116,7 @@ class LiveProse:
         self._show = show
         self._last = 0  # the position of the cell that ran last
         # By expression and the position of the cell above it: where it had a value.
-        self._evaluated: dict[tuple[str, int], int] = {}
+        self._known: dict[tuple[str, int], int] = {}
         for callback in list(shell.events.callbacks["post_run_cell"]):
             # Of a first cell that ran before.
             if isinstance(getattr(callback, "__self__", None), LiveProse):
@@ -154,38 +129,48 @@ class LiveProse:
         ran = self._find(result.info, document)
         if ran is None or not result.success or not result.info.store_history:
             return
-        scope = self._shell.user_ns
-        values: dict[str, Evaluated] = {}
-        claims: dict[str, Verdict] = {}
+        values: dict[str, Any] = {}
+        texts: dict[str, dict[str, str]] = {}
+        claims: dict[str, Any] = {}
         sentences: list[str] = []
         for part in document.parts:
-            above = document.above(part.position)
-            for placeholder in part.placeholders:
-                if self._is_due(placeholder, above, ran.position):
-                    values[placeholder] = evaluate(placeholder, scope)
-                    if "error" not in values[placeholder]:
-                        self._evaluated[placeholder, above] = ran.position
-            for claim in part.claims:
-                if self._is_due(claim.expression, above, ran.position):
-                    verdict = check_claim(claim.expression, scope)
-                    claims[claim.expression] = verdict
-                    if "error" not in verdict:
-                        self._evaluated[claim.expression, above] = ran.position
-                    if verdict.get("holds") is False and part.text:
-                        texts = write_all(values)
-                        sentences.append(
-                            sentence_before(claim.comment, part.text.tree, texts)
-                        )
-        if values or claims:
-            message = {"values": values, "claims": claims}
-            lines = _write_lines(values, claims, sentences)
-            self._show(message, lines, {"text/html": _write_page(values, lines, sentences)})
+            written: dict[str, str] = {}
+            for placeholder in self._due(part.placeholders, part.above, ran):
+                found = evaluate(placeholder, self._shell.user_ns)
+                self._keep(placeholder, part.above, found, ran)
+                texts[placeholder] = {"error": found.get("error", "")}
+                if "error" in found:
+                    continue
+                expression, form = split_format(placeholder)
+                value = values.setdefault(expression, found)
+                value["texts"] |= found["texts"]
+                written[placeholder] = found["texts"][form]
+                texts[placeholder] = {"text": written[placeholder]}
+            for claim in self._due(part.claims, part.above, ran):
+                verdict = check_claim(claim, self._shell.user_ns)
+                self._keep(claim, part.above, verdict, ran)
+                claims[claim] = verdict
+                if verdict.get("holds") is False:
+                    comment = part.claims[claim]
+                    sentences.append(sentence_before(comment, part.tree, written))
+        if texts or claims:
+            message = {"values": values, "claims": claims, "texts": texts}
+            lines = _write_lines(texts, sentences)
+            html = _write_html(texts, lines, sentences, result.execution_count)
+            self._show(message, lines, {"text/html": html})
 
-    def _is_due(self, expression: str, above: int, ran: int) -> bool:
-        """Return whether an expression is evaluated after the cell at that position."""
-        if above == ran:
-            return True
-        return above < ran and self._evaluated.get((expression, above), ran) == ran
+    def _due(self, expressions: Any, above: int, ran: Part) -> list[str]:
+        """Return those expressions of prose that are evaluated after a cell."""
+        due: list[str] = []
+        for expression in expressions:
+            known = self._known.get((expression, above), ran.position)
+            if above == ran.position or (above < ran.position == known):
+                due.append(expression)
+        return due
+
+    def _keep(self, expression: str, above: int, found: Any, ran: Part) -> None:
+        if "error" not in found:
+            self._known[expression, above] = ran.position
 
     def _find(self, info: Any, document: Document) -> Part | None:
         """Find the cell that ran.
@@ -203,15 +188,6 @@ class LiveProse:
         return same[0]
 
 
-def write_all(values: Mapping[str, Evaluated]) -> dict[str, str]:
-    """Write the values of placeholders that have one."""
-    texts: dict[str, str] = {}
-    for placeholder, value in values.items():
-        if "error" not in value:
-            texts[placeholder] = write_evaluated(placeholder, value)
-    return texts
-
-
 def make_script(notebook: Notebook) -> str:
     """Write HTML that fills in the page around it: numbers, references, citations,
     numbers of sections, and a list of works at the end.
@@ -220,11 +196,8 @@ def make_script(notebook: Notebook) -> str:
     headings: dict[str, list[str]] = {}
     for heading in document.headings:
         headings.setdefault(heading.title, []).append(heading.number)
-    chapter = {
-        "answers": document.answers,
-        "headings": headings,
-        "works": notebook.works(),
-    }
+    chapter = {"answers": document.answers, "headings": headings}
+    chapter["works"] = notebook.works()
     folder = Path(__file__).parent
     style = (folder / "live.css").read_text(encoding="utf-8")
     script = (folder / "live.js").read_text(encoding="utf-8").strip()
@@ -240,36 +213,23 @@ def session_path(report: Report, name: str) -> Path:
     return report.notebooks / f"{name}.ipynb"
 
 
-def _write_page(
-    values: Mapping[str, Evaluated], lines: str, sentences: list[str]
+def _write_lines(texts: Mapping[str, Mapping[str, str]], sentences: list[str]) -> str:
+    lines = []
+    for placeholder, text in texts.items():
+        lines.append(f"{placeholder} = {text.get('text') or text['error']}")
+    lines += [f"{FALSE}: “{sentence}”" for sentence in sentences]
+    return "\n".join(lines)
+
+
+def _write_html(
+    texts: Mapping[str, Mapping[str, str]], lines: str, sentences: list[str], run: int
 ) -> str:
-    """Write HTML for the script of the page, and what is shown without it."""
-    texts = write_all(values)
-    answers: dict[str, dict[str, str]] = {}
-    for placeholder, value in values.items():
-        answers[placeholder] = {"error": value.get("error", "")}
-        if placeholder in texts:
-            answers[placeholder] = {"text": texts[placeholder]}
-    html = f'<div class="labreport-values" data-values="{escape(_json(answers))}">'
+    """Write what the script of the page reads, and what is shown without it."""
+    html = f'<div class="labreport-values" data-values="{escape(_json(texts))}" '
+    html += f'data-run="{run}">'
     for sentence in sentences:
         html += f'<p class="labreport-false">{FALSE}: “{escape(sentence)}”</p>'
     return f"{html}<pre>{escape(lines)}</pre></div>"
-
-
-def _write_lines(
-    values: Mapping[str, Evaluated],
-    claims: Mapping[str, Verdict],
-    sentences: list[str],
-) -> str:
-    lines = [f"{inner} = {text}" for inner, text in write_all(values).items()]
-    for inner, value in values.items():
-        if "error" in value:
-            lines.append(f"{inner}: {value['error']}")
-    for claim, verdict in claims.items():
-        if "error" in verdict:
-            lines.append(f"{claim}: {verdict['error']}")
-    lines += [f"{FALSE}: “{sentence}”" for sentence in sentences]
-    return "\n".join(lines)
 
 
 def _json(value: Any) -> str:

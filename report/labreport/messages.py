@@ -5,9 +5,10 @@ Each message has its "kind":
 
 - "chapter": what `Chapter` says of the run, its name, profile, seed and seeds, and
   `environment.describe`;
-- "values": {"values": {placeholder: `Evaluated`}, "claims": {claim: `Verdict`}};
+- "values": {"values": {expression: `Evaluated`}, "claims": {claim: `Verdict`}, "texts":
+  {placeholder: {"text"} or {"error"}}}, the last for an exported page;
 - "figure": its name, caption, and its PDF in base64;
-- "table": its name, caption, columns, rows, and "l" or "r" for each column as "align";
+- "table": its name, caption, and itself in Markdown;
 - "caption": what Jupyter shows below a figure or a table;
 - "headline": a number at a glance, as `Chapter.headline` describes it.
 """
@@ -22,36 +23,12 @@ MIME = "application/vnd.labreport+json"
 FLOATS = {"figure": "fig", "table": "tab"}
 
 
-def outputs(cell: NotebookNode, *kinds: str) -> Iterator[tuple[NotebookNode, Any]]:
-    """Yield the outputs of a cell that carry a message of these kinds, each with its
-    message.
-    """
+def messages(cell: NotebookNode, kind: str) -> Iterator[Any]:
+    """Yield the messages of a kind in the outputs of a cell."""
     for output in cell.get("outputs", []):
         message = output.get("data", {}).get(MIME)
-        if message and message["kind"] in kinds:
-            yield output, message
-
-
-def places(cell: NotebookNode) -> Iterator[tuple[Any, Any]]:
-    """Yield where a cell has texts, each as box and key: its source, rich outputs, and
-    of figures and tables captions and cells, always in the same order.
-    """
-    yield cell, "source"
-    for output in cell.get("outputs", ()):
-        yield output, "text"
-    for _, message in outputs(cell, *FLOATS):
-        yield message, "caption"
-        for row in [message.get("columns", []), *message.get("rows", [])]:
-            for column in range(len(row)):
-                yield row, column
-
-
-def is_shown(output: NotebookNode) -> bool:
-    """Return whether the report shows an output: a figure, a table, or what the
-    chapter's code prints or displays.
-    """
-    message = output.get("data", {}).get(MIME)
-    return message is None or message["kind"] in FLOATS
+        if message and message["kind"] == kind:
+            yield message
 
 
 def encode(content: bytes) -> str:

@@ -29,6 +29,11 @@ _ENDS = {
     "markdown": ("```labreport-end\n```", READER),
     "html": ('<pre class="labreport-end"></pre>', "html"),
 }
+_EVERY_WORK = json.loads(
+    """{"t": "Cite", "c": [[{"citationId": "*", "citationMode": {"t": "NormalCitation"},
+    "citationPrefix": [], "citationSuffix": [], "citationNoteNum": 0, "citationHash": 0}],
+    []]}"""
+)
 _LAST = {"t": "CodeBlock", "c": [["", ["labreport-end"], []], ""]}
 
 
@@ -76,28 +81,17 @@ def cite(
     blocks = [{"t": "Div", "c": [["", [], []], tree]} for tree in trees]
     options = ["--from", "json", "--to", "json", "--citeproc"]
     options += [f"--bibliography={bibliography}", "--metadata=link-citations:true"]
-    document = _document(blocks)
     # All works are cited, so that a name is told from others in the same way in each
     # chapter, and a key that is not there is found.
-    document["meta"] = {"nocite": {"t": "MetaInlines", "c": [_citation("*")]}}
-    try:
-        cited = json.loads(run_pandoc(json.dumps(document), options))
-    except json.JSONDecodeError as error:
-        raise expected("citations by pandoc", error, "correct references.bib") from error
+    document = _document(blocks)
+    document["meta"] = {"nocite": {"t": "MetaInlines", "c": [_EVERY_WORK]}}
+    cited = json.loads(run_pandoc(json.dumps(document), options))
     *blocks, references = cited["blocks"]
     works: dict[str, Node] = {}
     for entry in references["c"][1]:
         key = entry["c"][0][0].removeprefix("ref-")
         works[key] = entry
     return [block["c"][1] for block in blocks], works
-
-
-def _citation(key: str) -> Node:
-    mode = {"t": "NormalCitation"}
-    cited: dict[str, Any] = {"citationId": key, "citationMode": mode}
-    cited |= {"citationPrefix": [], "citationSuffix": []}
-    cited |= {"citationNoteNum": 0, "citationHash": 0}
-    return {"t": "Cite", "c": [[cited], []]}
 
 
 def write(
@@ -149,30 +143,18 @@ def nodes(tree: Any) -> Iterator[Node]:
 
 def words(tree: Any) -> str:
     """Return the words of a tree; for code and formulas, what was typed."""
-    text = "".join(word_of(node) for node in nodes(walk(tree, _spell_quotes)))
+    text = "".join(word_of(node) for node in nodes(tree))
     return " ".join(text.split())
 
 
 def word_of(node: Node) -> str:
-    """Return the text of a node itself, without the nodes in it.
-
-    That is a space between words, and a line break before a paragraph.
-    """
+    """Return the text of a node itself, without the nodes in it."""
     kind = node["t"]
-    if kind in ("Space", "SoftBreak", "LineBreak"):
-        return " "
-    if kind in ("Para", "Plain"):
-        return "\n"
     if kind == "Str":
         return node["c"]
-    return node["c"][1] if kind in ("Code", "Math") else ""
-
-
-def _spell_quotes(node: Node) -> Tree:
-    if node["t"] != "Quoted":
-        return [node]
-    opening, closing = "“”" if node["c"][0]["t"] == "DoubleQuote" else "‘’"
-    return [string(opening), *node["c"][1], string(closing)]
+    if kind in ("Code", "Math"):
+        return node["c"][1]
+    return " " if kind in ("Space", "SoftBreak", "LineBreak", "Para", "Plain") else ""
 
 
 def string(text: str) -> Node:
@@ -185,20 +167,16 @@ def raw(language: str, text: str) -> Node:
     return {"t": "RawInline", "c": [language, text]}
 
 
-def span(content: Tree, kind: str, label: str = "") -> Node:
-    """Make a part of a line that has a class, and maybe a label."""
-    return {"t": "Span", "c": [[label, [kind], []], content]}
+def span(content: Tree, kind: str, label: str = "", number: str = "") -> Node:
+    """Make a part of a line that has a class, and maybe a label and a number."""
+    attributes = [["number", number]] if number else []
+    return {"t": "Span", "c": [[label, [kind], attributes], content]}
 
 
 def link(content: Tree, target: str, kind: str = "", title: str = "") -> Node:
     """Make a link, which may have a class."""
     classes = [kind] if kind else []
     return {"t": "Link", "c": [["", classes, []], content, [target, title]]}
-
-
-def display_math(tex: str) -> Node:
-    """Make a formula on a line of its own."""
-    return {"t": "Math", "c": [{"t": "DisplayMath"}, tex]}
 
 
 def has_class(node: Node, kind: str) -> bool:

@@ -1,6 +1,7 @@
 -- pandoc's reader of several pieces of Markdown, each by itself: no footnote or link of one is another's.
 -- Each is a Div, with pandoc's first warning as its attribute.
 function Reader(input, options)
+  options.columns = 86 -- of a table whose columns are as wide as their cells
   local given = pandoc.json.decode(tostring(input))
   local blocks = pandoc.List {}
   for _, piece in ipairs(given.pieces) do

@@ -13,7 +13,6 @@ import os
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -21,19 +20,16 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from labreport import environment
-from labreport.document import Document, find_literal, is_showing, name_and_caption
+from labreport.document import Document, find_calls, name_and_caption
 from labreport.expressions import can_write, split_format
-from labreport.messages import outputs
-from labreport.report import Report, read_notebook, tags
+from labreport.messages import messages
+from labreport.report import Report, tags
 
 LARGE = 20_000_000  # bytes above which a file is known by its size and time
 _WRITING = os.O_WRONLY | os.O_RDWR
 # Where nobody keeps what a report is made from.
-_ELSEWHERE = [sys.prefix, sys.base_prefix, tempfile.gettempdir()]
-_ELSEWHERE += [sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")]
-_ELSEWHERE += ["/dev", "/etc", "/proc", "/sys", "/usr"]
-ELSEWHERE = [Path(folder).resolve() for folder in _ELSEWHERE]
+_ELSEWHERE = [sys.prefix, sys.base_prefix, tempfile.gettempdir(), "/usr", "/etc"]
+_ELSEWHERE += ["/dev", "/proc", "/sys", sysconfig.get_path("purelib")]
 
 
 @dataclass
@@ -59,13 +55,12 @@ class Recorder:
             self.read.add(path)
 
     def found(self) -> str:
-        """Return as JSON what was read, and the modules that are loaded by name."""
-        modules: dict[str, str] = {}
-        for name, module in list(sys.modules.items()):
-            modules[name] = getattr(module, "__file__", None) or ""
-        read = sorted(self.read - self.written)
-        found = {"read": read, "listed": sorted(self.listed), "modules": modules}
-        return json.dumps(found)
+        """Return as JSON what was read, and the modules that are loaded."""
+        read = self.read - self.written
+        for module in list(sys.modules.values()):
+            read.add(getattr(module, "__file__", None) or "")
+        packages = {name.partition(".")[0] for name in sys.modules}
+        return json.dumps([sorted(read), sorted(self.listed), sorted(packages)])
 
 
 RECORDER = Recorder()
@@ -79,57 +74,41 @@ def launch_kernel() -> None:
     launch_new_instance()
 
 
-def describe_inputs(
-    report: Report, found: str, before: Mapping[str, Any], begun: float
-) -> dict[str, Any]:
-    """Describe what a run was made from.
+def describe_inputs(report: Report, found: str, begun: float) -> dict[str, Any]:
+    """Describe what a run read: digests of files by their paths, and the versions of
+    packages.
 
-    found: what `Recorder.found` returned. before: settings and code. begun: when the
-    run began, in seconds; what was changed since may have been read in either state,
-    and makes the next build run again.
+    found: what `Recorder.found` returned. begun: when the run began, in seconds; what
+    was changed since may have been read in either state, and counts as changed.
     """
-    record = json.loads(found)
-    paths = {Path(path) for path in record["read"] if not path.endswith(".pyc")}
-    packages: set[str] = set()
-    for name, file in record["modules"].items():
-        if file:
-            paths.add(Path(file))
-        packages.add(name.partition(".")[0])
-    paths.update(Path(folder) for folder in record["listed"])
+    read, listed, packages = json.loads(found)
     files: dict[str, str] = {}
-    for path in sorted(paths):
+    for path in map(Path, [*read, *listed]):
         if _is_input(path, report):
             is_old = path.stat().st_mtime < begun
-            files[_name(path, report)] = digest(path) if is_old else "changed"
-    return {**before, "files": files, "versions": _versions(packages)}
+            name = os.path.relpath(path.resolve(), report.root)
+            files[name] = digest(path) if is_old else "changed"
+    versions: dict[str, str] = {}
+    installed = metadata.packages_distributions()
+    for package in packages:
+        for name in installed.get(package, ()):
+            versions[name] = metadata.version(name)
+    return {"files": files, "versions": versions}
 
 
 def _is_input(path: Path, report: Report) -> bool:
     """Return whether a build has to look at a file or a folder again."""
     path = path.resolve()
-    if any(path.is_relative_to(folder) for folder in ELSEWHERE[:2]):
+    if not path.is_relative_to(report.root):
+        is_elsewhere = any(path.is_relative_to(folder) for folder in _ELSEWHERE)
+        return path.is_file() and path.suffix != ".pyc" and not is_elsewhere
+    below = path.relative_to(report.root)
+    # What the engine reads, for prose and settings, and hidden folders.
+    is_prose = below.parts[:1] == ("report",) or path.suffix in (".ipynb", ".pyc")
+    if is_prose or any(part.startswith((".", "__")) for part in below.parts[:-1]):
         return False
-    inside = path.is_relative_to(report.root)
-    if inside and (path.parent == report.notebooks and path.suffix == ".ipynb"):
-        return False
-    if inside and path.is_relative_to(report.folder):
-        return False  # what the engine reads, for prose and settings
-    if not inside and any(path.is_relative_to(folder) for folder in ELSEWHERE):
-        return False
-    below = path.relative_to(report.root) if inside else path
-    if any(part.startswith((".", "__pycache__")) for part in below.parts):
-        return False
-    if path.is_dir():
-        # Not where Python looks for modules.
-        return inside and not any(path.glob("*.py")) and path != report.notebooks
-    return path.is_file()
-
-
-def _name(path: Path, report: Report) -> str:
-    path = path.resolve()
-    if path.is_relative_to(report.root):
-        return path.relative_to(report.root).as_posix()
-    return path.as_posix()
+    # Python lists the folders in which it looks for modules.
+    return path.is_file() or (path.is_dir() and not any(path.glob("*.[pi]*")))
 
 
 def digest(path: Path) -> str:
@@ -143,98 +122,60 @@ def digest(path: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _versions(packages: Iterable[str]) -> dict[str, str]:
-    """Return the versions of the distributions that have these modules."""
-    installed = metadata.packages_distributions()
-    versions: dict[str, str] = {}
-    for package in packages:
-        for name in installed.get(package, ()):
-            versions[name] = metadata.version(name)
-    return dict(sorted(versions.items()))
-
-
-def read_settings(report: Report, profile: str, seed: int) -> dict[str, Any]:
-    """Return what changes the numbers of a run besides its code: profile, seed,
-    threads, and the settings of libraries.
-    """
-    settings = {
-        "profile": vars(report.profile(profile)),
-        "seed": seed,
-        "threads": environment.num_threads(),
-        **environment.library_settings(),
-    }
-    # As the metadata of a notebook have it, where a tuple is a list.
-    return json.loads(json.dumps(settings))
-
-
 def digest_code(notebook: NotebookNode) -> str:
-    """Compute a SHA-256 of the code of a notebook, without comments, without captions,
+    """Compute a SHA-256 of the code of a notebook, without captions as they stand in calls,
     which are prose, and without the parameters, which a run sets.
     """
     parts: list[str] = []
     for cell in notebook.cells:
         if cell.cell_type == "code" and "parameters" not in tags(cell):
-            may_fail = "raises-exception" in tags(cell)
-            parts.append(f"{_read_code(cell.source)} {may_fail}")
+            code = cell.source
+            for call in find_calls(code):
+                caption = name_and_caption(call)[1]
+                if isinstance(caption, ast.Constant):
+                    code = code.replace(
+                        ast.get_source_segment(cell.source, caption), ""
+                    )
+            parts.append(f"{code} {'raises-exception' in tags(cell)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _read_code(code: str) -> str:
-    try:
-        tree = ast.parse(code)
-    except SyntaxError:  # a magic
-        return code
-    for call in ast.walk(tree):
-        if is_showing(call):
-            literal = find_literal(tree, name_and_caption(call)[1])
-            if literal is not None:
-                literal.value = ""
-    return ast.dump(tree)
-
-
-def is_stale(document: Document, executed: Path, report: Report, settings: Any) -> bool:
-    """Return whether a notebook has to run: its executed copy is missing, was made from
-    other inputs, or lacks a value of its prose.
+def is_stale(
+    document: Document, executed: NotebookNode, report: Report, settings: Any
+) -> bool:
+    """Return whether a notebook has to run: its executed copy was made from other
+    inputs, or lacks a value of its prose.
     """
-    if not executed.exists():
+    inputs = executed.metadata.get("labreport", {})
+    code = digest_code(document.source.notebook)
+    if inputs.get("settings") != settings or inputs["code"] != code:
         return True
-    copy = read_notebook(executed)
-    inputs = copy.metadata.get("labreport", {}).get("inputs")
-    notebook = document.source.notebook
-    if inputs is None or inputs["settings"] != settings:
-        return True
-    if inputs["code"] != digest_code(notebook):
-        return True
-    for name, version in inputs["versions"].items():
-        try:
-            is_same = metadata.version(name) == version
-        except metadata.PackageNotFoundError:
-            is_same = False
-        if not is_same:
-            return True
     for name, was in inputs["files"].items():
         path = report.root / name
         if not path.exists() or digest(path) != was:
             return True
-    return not _has_values(document, copy)
+    for name, version in inputs["versions"].items():
+        try:
+            if metadata.version(name) != version:
+                return True
+        except metadata.PackageNotFoundError:
+            return True
+    return not _has_values(document, executed)
 
 
 def _has_values(document: Document, executed: NotebookNode) -> bool:
     """Return whether a run evaluated all that the prose asks for now."""
     values: dict[str, Any] = {}
-    claims: set[str] = set()
+    claims: dict[str, Any] = {}
     for cell in executed.cells:
-        for _, message in outputs(cell, "values"):
-            for placeholder, value in message["values"].items():
-                values[split_format(placeholder)[0]] = value
-            claims.update(message["claims"])
+        for message in messages(cell, "values"):
+            values |= message["values"]
+            claims |= message["claims"]
     for part in document.parts:
         for placeholder in part.placeholders:
             expression, form = split_format(placeholder)
-            value = values.get(expression, {"error": ""})
-            if "error" in value or not can_write(value, form):
+            if expression not in values or not can_write(values[expression], form):
                 return False
-        for claim in part.claims:
-            if claim.expression not in claims:
-                return False
+        if not part.claims.keys() <= claims.keys():
+            return False
     return True

@@ -4,19 +4,19 @@ notebooks are its chapters, and how files are written.
 
 import json
 import os
-import re
 import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
-from labreport import LabreportError, check_name, expected, first_line
+from labreport import check_name, expected, first_line
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -34,24 +34,6 @@ PROFILES: dict[str, dict[str, Any]] = {
     "quick": {},
     "full": {"seeds": [0, 1, 2]},
 }
-
-
-class Profile:
-    """The settings of a profile, as attributes.
-
-    Every profile has a name and seeds, which are (0,) unless it says otherwise.
-    """
-
-    def __init__(self, name: str, **settings: Any) -> None:
-        self.name = name
-        self.seeds = tuple(settings.pop("seeds", (0,)))
-        vars(self).update(settings)
-
-    def __getattr__(self, setting: str) -> Any:
-        # `copy` asks for attributes before there are any settings.
-        settings = vars(self)
-        what = f"a setting of the profile {settings.get('name', '')}".rstrip()
-        check_name(what, setting, settings, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -130,36 +112,24 @@ class Report:
         """Return the folder for what long computations keep."""
         return self.root / "data" / "cache"
 
-    def require(self, purpose: str) -> None:
-        """Raise LabreportError outside a report's folder; it names the purpose."""
-        is_there = (self.root / MARK).is_file()
-        if os.environ.get(HOME):
-            is_there = self.root.is_dir()
-        if not is_there:
-            remedy = f"change to one, make one with labreport new, or name one in {HOME}"
-            raise expected(f"a folder with {MARK} for {purpose}", self.root, remedy)
-
     def title_page(self) -> TitlePage:
         """Read report/report.toml.
 
-        Raises LabreportError if it is missing, has no title or no authors, or has a key
-        or a value that is not known.
+        Raises LabreportError if it is missing or not valid.
         """
         path = self.root / MARK
-        optional = ", ".join(field.name for field in fields(TitlePage)[2:])
         try:
-            entries = {"title": None, "authors": None, **read_toml(path)}
-            for key, value in entries.items():
-                if not _is_valid(key, value):
-                    raise ValueError(f"{key} = {value!r}")
-            return TitlePage(**entries)
-        except (OSError, ValueError) as error:
-            wanted = 'title = "..." and authors = ["..."], '
-            wanted += f"and maybe {optional}, in {path}"
-            raise expected(wanted, first_line(str(error), 120), "correct it") from error
+            page = TitlePage(**read_toml(path))
+            if not page.title or not isinstance(page.authors, list) or not page.authors:
+                raise ValueError(f"title {page.title!r} and authors {page.authors!r}")
+        except (OSError, ValueError, TypeError) as error:
+            wanted = f'title = "..." and authors = ["..."] in {path}'
+            remedy = "correct it, or make a report with labreport new"
+            raise expected(wanted, first_line(str(error), 120), remedy) from error
+        return page
 
-    def profile(self, name: str) -> Profile:
-        """Return the report's profile of that name.
+    def profile(self, name: str) -> SimpleNamespace:
+        """Return the settings of a profile, as attributes, its name and seeds too.
 
         Raises LabreportError, which lists the profiles, for another name, and for a
         file that is not valid.
@@ -169,44 +139,34 @@ class Report:
         try:
             if path.is_file():
                 tables = read_toml(path)
-            check_name("a profile", name, tables)
-            return Profile(name, **tables[name])
-        except LabreportError:
-            raise
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             wanted = f"a table of settings for each profile in {path}"
             raise expected(wanted, error, "correct it") from error
+        check_name("a profile", name, tables)
+        settings = {"seeds": [0], **tables[name], "name": name}
+        return SimpleNamespace(**settings)
 
     def sources(self) -> list[Source]:
-        """Read all notebooks of the report, in the order of their numbers: chapters
-        "1", "2", then appendices "A", "B".
+        """Read all notebooks of the report: chapters "1", "2", then appendices "A",
+        "B", each in the order of names.
 
-        A chapter's number is the one that its name begins with, if the names of all
-        chapters begin with one. Otherwise it is the position in the order of names. A
-        notebook is an appendix if its first cell has the tag "appendix". Raises
-        LabreportError if there are none, or if two share a number or a page.
+        A notebook is an appendix if its first cell has the tag "appendix". Raises
+        LabreportError if there are none.
         """
-        chapters: dict[Path, NotebookNode] = {}
-        appendices: dict[Path, NotebookNode] = {}
+        chapters: list[Source] = []
+        appendices: list[Source] = []
         for path in sorted(self.notebooks.glob("[!.]*.ipynb")):
             notebook = read_notebook(path)
-            is_appendix = bool(notebook.cells) and "appendix" in tags(notebook.cells[0])
-            group = appendices if is_appendix else chapters
-            group[path] = notebook
+            if notebook.cells and "appendix" in tags(notebook.cells[0]):
+                letter = chr(ord("A") + len(appendices))
+                appendices.append(Source(path, letter, notebook))
+            else:
+                chapters.append(Source(path, str(len(chapters) + 1), notebook))
         if not chapters and not appendices:
             wanted = "notebooks such as 1_first_chapter.ipynb"
             remedy = f"write one there, or name another report in {HOME}"
             raise expected(wanted, f"none in {self.notebooks}", remedy)
-        are_numbered = all(re.match("[0-9]", path.stem) for path in chapters)
-        found: list[Source] = []
-        for index, (path, notebook) in enumerate(chapters.items(), start=1):
-            number = leading_number(path.stem) if are_numbered else str(index)
-            found.append(Source(path, number, notebook))
-        found.sort(key=lambda source: int(source.number))
-        for index, (path, notebook) in enumerate(appendices.items()):
-            found.append(Source(path, chr(ord("A") + index), notebook))
-        _require_different(found)
-        return found
+        return chapters + appendices
 
 
 def find_report(folder: Path | None = None) -> Report:
@@ -219,9 +179,9 @@ def find_report(folder: Path | None = None) -> Report:
     if home:
         return Report(Path(home).expanduser().resolve())
     here = folder or Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / MARK).is_file():
-            return Report(folder)
+    for place in (here, *here.parents):
+        if (place / MARK).is_file():
+            return Report(place)
     return Report(here)
 
 
@@ -230,30 +190,13 @@ def select(sources: Sequence[Source], chapters: Iterable[str]) -> list[Source]:
 
     Raises LabreportError, which lists the valid ones, for any other.
     """
-    by_name: dict[str, Source] = {}
-    for source in sources:
-        for name in (source.number, source.name, source.path.name):
-            by_name[name] = source
-    known = ", ".join(f"{source.number} ({source.name})" for source in sources)
+    by_name = {source.number: source for source in sources}
+    by_name |= {source.name: source for source in sources}
     selected: list[Source] = []
     for chapter in chapters:
-        if chapter not in by_name:
-            raise expected(f"a chapter among {known}", repr(chapter), "choose one")
+        check_name("a chapter", chapter, by_name)
         selected.append(by_name[chapter])
     return selected or list(sources)
-
-
-def page_file(name: str) -> str:
-    """Return the file name of a chapter's page: 1-transfer-learning.html for
-    1_transfer_learning.
-    """
-    return re.sub(r"[\W_]+", "-", name) + ".html"
-
-
-def leading_number(name: str) -> str:
-    """Return the number that a name begins with, or "1"."""
-    digits = re.match("[0-9]+", name)
-    return str(int(digits[0])) if digits else "1"
 
 
 def tags(cell: NotebookNode) -> list[str]:
@@ -267,12 +210,11 @@ def read_notebook(path: Path) -> NotebookNode:
     A file that is not valid may just be being saved, so it is read again, for a second.
     Raises LabreportError if it stays so.
     """
+    mistakes = (ValueError, TypeError, AttributeError, KeyError)
     for _ in range(5):
         try:
             return _parse_notebook(path.read_text(encoding="utf-8"))
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            got = first_line(str(error))
-        except nbformat.ValidationError as error:
+        except (*mistakes, nbformat.ValidationError) as error:
             got = first_line(str(error))
         time.sleep(0.2)
     raise expected(f"a notebook in {path}", got, "restore it, or move it away")
@@ -281,13 +223,11 @@ def read_notebook(path: Path) -> NotebookNode:
 def _parse_notebook(text: str) -> NotebookNode:
     # nbformat.reads would only log what is invalid.
     notebook = nbformat.reader.reads(text)
-    if notebook.nbformat != 4:
-        raise ValueError(f"nbformat {notebook.nbformat} instead of 4")
     if notebook.nbformat_minor < 5:  # cells had no ids
         notebook.nbformat_minor = 5
         for position, cell in enumerate(notebook.cells, start=1):
             cell["id"] = f"cell-{position}"
-    nbformat.validate(notebook)
+    nbformat.validate(notebook, version=4)
     return notebook
 
 
@@ -314,18 +254,13 @@ def write_atomically(path: str | Path, content: bytes) -> Path:
 def write_new(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     """Write files into a folder, by their names there; return them in order.
 
-    Raises LabreportError if one of them exists already, as nothing is replaced, or if
-    the folder cannot be written into.
+    Raises LabreportError if one of them exists already, as nothing is replaced.
     """
     for name in files:
         if (folder / name).exists():
             got = f"one with {folder / name}"
             raise expected("a new folder", got, "name another")
-    try:
-        return [write_atomically(folder / name, files[name]) for name in sorted(files)]
-    except OSError as error:
-        got = f"{folder} ({error.strerror})"
-        raise expected("a folder to write into", got, "name another") from error
+    return [write_atomically(folder / name, files[name]) for name in sorted(files)]
 
 
 def write_report(folder: Path, title: str, authors: list[str]) -> list[Path]:
@@ -335,7 +270,7 @@ def write_report(folder: Path, title: str, authors: list[str]) -> list[Path]:
     """
     template = Path(__file__).with_name("new")
     files: dict[str, bytes] = {}
-    for path in template.rglob("*"):
+    for path in template.rglob("*.*"):
         if path.is_file():
             files[path.relative_to(template).as_posix()] = path.read_bytes()
     # A string of JSON is one of TOML.
@@ -344,28 +279,3 @@ def write_report(folder: Path, title: str, authors: list[str]) -> list[Path]:
     front = f"title = {written_title}\nauthors = {written_authors}\n"
     files[MARK.as_posix()] = front.encode()
     return write_new(folder, files)
-
-
-def _is_valid(key: str, value: Any) -> bool:
-    """Return whether report.toml may have this value for this key."""
-    if key in ("authors", "packages"):
-        is_list = isinstance(value, list) and all(map(_is_text, value))
-        return is_list and (value != [] or key == "packages")
-    if key == "title":
-        return _is_text(value)
-    known = {field.name for field in fields(TitlePage)}
-    return key in known and isinstance(value, str)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value.strip() != ""
-
-
-def _require_different(sources: Iterable[Source]) -> None:
-    owners = {"index.html": "the page of contents"}
-    for source in sources:
-        for key in (source.number, page_file(source.name)):
-            owner = owners.setdefault(key, source.name)
-            if owner != source.name:
-                got = f"{owner} and {source.name}"
-                raise expected("one notebook a chapter", got, "rename one of them")

@@ -4,8 +4,7 @@
     study.score("DANN", "target_accuracy").mean  # over seeds; deviation, num_seeds
     study.difference("DANN", "source only", "target_accuracy").low  # in points
     study.history("DANN", "target_accuracy")  # (seeds, epochs)
-    runs = {"plain": "source only", "DANN": "DANN"}
-    study.table(runs, ["source_accuracy", "target_accuracy"], gain_over="plain")
+    study.scores("DANN").source_accuracy  # each score by its name
 
 Numbers lie in NAME.json, arrays and pictures in NAME.npz, both in data/results. The
 part "runs" of a file is {run: {seed: entry}}. An entry has
@@ -24,9 +23,10 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -72,40 +72,6 @@ class Score:
         if self.num_seeds > 1:
             return f"{mean} ± {self.deviation:{form}}"
         return mean
-
-
-@dataclass(frozen=True)
-class Row:
-    """One run of a table: `row.target_accuracy` is a `Score`.
-
-    gain: by how much the last score exceeds the baseline's, if the table has gains.
-    """
-
-    scores: dict[str, Score]
-    gain: Interval | None = None
-
-    def __getattr__(self, name: str) -> Score:
-        # `copy` asks for attributes before there are any scores.
-        scores = vars(self).get("scores", {})
-        check_name("a score", name, scores, AttributeError)
-        return scores[name]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Runs that `Study.table` compared: `table[label]` is a `Row`.
-
-    columns, rows: what is printed. family: words for the caption that say how many
-    gains hold together, such as "corrected for 3 comparisons"; empty without gains.
-    """
-
-    columns: list[str]
-    rows: list[list[str]]
-    family: str
-    runs: dict[str, Row]
-
-    def __getitem__(self, label: str) -> Row:
-        return _look_up("a row", label, self.runs)
 
 
 @dataclass(frozen=True)
@@ -164,55 +130,16 @@ class Study:
         second_values = unit * self.values(second, score)
         return intervals.compare(first_values, second_values, number)
 
-    def table(
-        self,
-        runs: Iterable[str] | Mapping[str, Run],
-        scores: Iterable[str] | Mapping[str, str],
-        gain_over: str | None = None,
-    ) -> Table:
-        """Runs in rows and their scores in columns, for `chapter.show_table`.
-
-        runs: their names, or {label: run}. scores: their names, or {score: format}. A
-        run that lacks a score gets "–".
-
-        gain_over: the label of a baseline. All other runs then have a gain over it in
-        the last score: their `difference`, corrected for the number of these runs.
+    def scores(self, run: Run) -> SimpleNamespace:
+        """Return the scores that each seed of a run has, as attributes, as in
+        `study.scores("DANN").accuracy`.
         """
-        if not isinstance(runs, Mapping):
-            runs = {run: run for run in runs}
-        if not isinstance(scores, Mapping):
-            scores = dict.fromkeys(scores, ".3f")
-        last_score = list(scores)[-1]
-        number = len(runs) - 1
-        columns = [""]
-        columns += [score.replace("_", " ") for score in scores]
-        family = ""
-        if gain_over is not None:
-            check_name("a baseline", gain_over, runs)
-            columns.append("gain")
-            family = f"corrected for {number} comparisons"
-            if number == 1:
-                family = "a single comparison"
-        table = Table(columns, [], family, {})
-        for label, run in runs.items():
-            shown = {}
-            cells = [label]
-            for score, form in scores.items():
-                cell = "–"
-                if any(score in known for known in self._final_scores(run)):
-                    shown[score] = self.score(run, score)
-                    cell = f"{shown[score]:{form}}"
-                cells.append(cell)
-            gain = None
-            if label == gain_over:
-                cells.append("–")
-            elif gain_over is not None:
-                gain = self.difference(run, runs[gain_over], last_score, number)
-                form = "+.1f" if last_score in self.shares else f"+{form}"
-                cells.append(f"{gain:{form}}")
-            table.rows.append(cells)
-            table.runs[label] = Row(shown, gain)
-        return table
+        entries = self._final_scores(run)
+        found = {}
+        for name in entries[0]:
+            if all(name in entry for entry in entries):
+                found[name] = self.score(run, name)
+        return SimpleNamespace(**found)
 
     def join(self, other: Study) -> Study:
         """Return this study with the runs of another; "RUN" of "flow" becomes "flow

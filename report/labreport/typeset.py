@@ -10,6 +10,7 @@ from labreport import LabreportError, expected, first_line
 from labreport.report import write_atomically
 from labreport.run import Run
 
+
 def typeset(latex: str, figures: Mapping[str, bytes], run: Run) -> Path:
     """Typeset the PDF of a run by latexmk, in a folder that keeps what the next build
     can use.
@@ -42,9 +43,7 @@ def typeset(latex: str, figures: Mapping[str, bytes], run: Run) -> Path:
     return folder / "report.pdf"
 
 
-def _lay_out(
-    folder: Path, latex: str, figures: Mapping[str, bytes], run: Run
-) -> None:
+def _lay_out(folder: Path, latex: str, figures: Mapping[str, bytes], run: Run) -> None:
     """Write the files that TeX reads.
 
     Another profile's run may have drawn the figures since, so this one's are written
@@ -57,29 +56,6 @@ def _lay_out(
         target = run.figures if name.endswith(".pdf") else frames
         write_atomically(target / name, content)
     (folder / "report.tex").write_text(latex, encoding="utf-8")
-
-
-def find_overflows(folder: Path) -> list[str]:
-    """Read from TeX's log what does not fit.
-
-    These are lines over 5 pt wider than the text, figures and tables taller than a
-    page, and characters that the fonts lack.
-    """
-    log = folder / "report.log"
-    text = _read(log)
-    overflows: list[str] = []
-    for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide", text):
-        if float(points) > 5:
-            overflows.append(f"a line {points} pt too wide")
-    for points in re.findall(r"Float too large for page by ([\d.]+)pt", text):
-        overflows.append(f"a figure or table {points} pt taller than the page")
-    for sign in re.findall(r"Missing character: There is no (.)", text):
-        overflows.append(f"no {sign} in the fonts of formulas")
-    complaints = []
-    for overflow in dict.fromkeys(overflows):
-        remedy = f"change it, see {log}"
-        complaints.append(f"expected what fits the page, got {overflow}; {remedy}.")
-    return complaints
 
 
 def _first_error(folder: Path) -> str:

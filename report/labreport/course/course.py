@@ -17,17 +17,17 @@ from labreport.build import find_stale, read_report
 from labreport.document import Document, Part
 from labreport.live import fill
 from labreport.report import Report, read_notebook, tags, write_new
-from labreport.run import Run, Say, assign, run_notebooks
+from labreport.run import Run, Say, run_notebooks
 
 FILES = ("README.md", "nbgrader_config.py")
 BEGIN = "### BEGIN SOLUTION"
 END = "### END SOLUTION"
 # A grader passes no parameters, and nothing there says which notebook a kernel runs.
-PROFILE = 'os.environ.get("LABREPORT_PROFILE", "quick")'
 SESSION = """import os
 
 os.environ.setdefault("JPY_SESSION_NAME", "{name}.ipynb")  # whose prose shows numbers
-{parameters}"""
+profile = os.environ.get("LABREPORT_PROFILE", "quick")
+seed = 0"""
 HOW_TO_WORK = """\
 Write what is missing where a cell says `YOUR CODE HERE` or `YOUR ANSWER HERE`, from top
 to bottom: later cells need what earlier ones define, and until it is there they stop
@@ -61,22 +61,26 @@ def write_course(report: Report, folder: Path, say: Say) -> list[Path]:
         raise expected("the package nbgrader", "none", remedy)
     run = Run(report, "smoke")
     documents, _ = read_report(report.sources(), run)
+    asking = [document for document in documents if _asks(document)]
+    run_notebooks(find_stale(asking, run), run, say)
     files: dict[str, bytes] = {}
     for name in FILES:
         files[name] = Path(__file__).with_name(name).read_bytes()
-    assignments: dict[str, NotebookNode] = {}
-    for document in documents:
-        notebook = make_notebook(document, report)
-        if any("nbgrader" in cell.metadata for cell in notebook.cells):
-            assignments[document.source.name] = notebook
-    stale = find_stale(documents, run)
-    run_notebooks([each for each in stale if each.name in assignments], run, say)
-    for name, notebook in assignments.items():
-        content = nbformat.writes(notebook).encode()
+    for document in asking:
+        name = document.source.name
+        content = nbformat.writes(make_notebook(document, report)).encode()
         files[f"source/{name}/{name}.ipynb"] = content
         for beside, path in find_files_beside(run, name).items():
             files[f"source/{name}/{beside}"] = path.read_bytes()
     return write_new(folder, files)
+
+
+def _asks(document: Document) -> bool:
+    """Return whether a chapter has questions or exercises."""
+    for part in document.parts:
+        if part.question or "exercise" in tags(part.cell):
+            return True
+    return False
 
 
 def find_files_beside(run: Run, name: str) -> dict[str, Path]:
@@ -84,19 +88,15 @@ def find_files_beside(run: Run, name: str) -> dict[str, Path]:
     beside it.
     """
     report = run.report
+    read = read_notebook(run.executed(name)).metadata.labreport["files"]
+    paths = [report.root / file for file in read]
+    paths += (report.notebooks / "checks").glob("*.py")
+    paths += [report.folder / "profiles.toml", report.bibliography]
     files: dict[str, Path] = {}
-    for path in (report.notebooks / "checks").glob("*.py"):
-        files[f"checks/{path.name}"] = path
-    inputs = read_notebook(run.executed(name)).metadata.labreport["inputs"]
-    for read in inputs["files"]:
-        path = report.root / read
-        if path.is_file() and path.is_relative_to(report.notebooks):
-            files[path.relative_to(report.notebooks).as_posix()] = path
-        elif path.is_file() and path.is_relative_to(report.results):
-            files[f"data/results/{path.name}"] = path
-    for path in (report.folder / "profiles.toml", report.bibliography):
-        if path.is_file():
-            files[f"report/{path.name}"] = path
+    for path in paths:
+        if path.is_file() and path.is_relative_to(report.root):
+            beside = path.relative_to(report.root).as_posix()
+            files[beside.removeprefix("notebooks/")] = path
     return files
 
 
@@ -112,7 +112,8 @@ def make_notebook(document: Document, report: Report) -> NotebookNode:
     answers = document.answers
     for part in document.parts:
         if part.text:
-            part.cell.source = fill(part.cell.source, answers, _leave)
+            # Numbers are those of the student's run.
+            part.cell.source = fill(part.cell.source, answers, "{{{{{}}}}}".format)
     groups = _group_answers(document.parts)
     # Students answer where the chapter has its last words on a question, below what is
     # measured for it.
@@ -125,8 +126,7 @@ def make_notebook(document: Document, report: Report) -> NotebookNode:
             with located(part.where):
                 cells += _write_exercise(cell, module, tasks)
         elif "parameters" in kinds:
-            parameters = assign(cell.source, {"profile": PROFILE, "seed": "0"})
-            code = SESSION.format(name=source.name, parameters=parameters)
+            code = SESSION.format(name=source.name)
             cells.append(new_code_cell(code, id=cell.id))
         elif part.question:
             cells.append(_write_question(part))
@@ -140,10 +140,6 @@ def make_notebook(document: Document, report: Report) -> NotebookNode:
     notebook = source.notebook
     notebook.cells = cells
     return notebook
-
-
-def _leave(placeholder: str) -> str:
-    return f"{{{{{placeholder}}}}}"  # the student's run gives its value
 
 
 def _group_answers(parts: Iterable[Part]) -> list[list[Part]]:
@@ -269,6 +265,8 @@ def _defined_names(statement: ast.stmt) -> set[str]:
     for node in ast.walk(statement):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
-        elif isinstance(node, ast.Name) and (is_loop or isinstance(node.ctx, ast.Store)):
+        elif isinstance(node, ast.Name) and (
+            is_loop or isinstance(node.ctx, ast.Store)
+        ):
             names.add(node.id)
     return names
