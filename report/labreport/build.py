@@ -16,15 +16,11 @@ from labreport import LabreportError, environment
 from labreport.document import Document, read_documents
 from labreport.pandoc import Node
 from labreport.record import digest, is_stale
-from labreport.report import Source, read_notebook, tags, write_atomically
+from labreport.report import Source, read_notebook, write_atomically
 from labreport.run import Run, Say, run_notebooks
 
 if TYPE_CHECKING:
     from labreport.contents import Contents
-
-PARAMETERS = (
-    "a cell tagged 'parameters' with profile = \"quick\" and seed = 0, got none"
-)
 
 
 def read_report(
@@ -39,10 +35,6 @@ def read_report(
     mistakes: list[str] = []
     for document in documents:
         mistakes += document.mistakes
-        cells = document.source.notebook.cells
-        if not any("parameters" in tags(cell) for cell in cells):
-            name = document.source.name
-            mistakes.append(f"{name}, cell 2: expected {PARAMETERS}; write it.")
     if mistakes:
         raise LabreportError("\n".join(mistakes))
     return documents, works

@@ -155,8 +155,8 @@ class Chapter:
             raise expected(wanted, "none", "pass its key")
         mean = value if hasattr(value, "item") else getattr(value, "mean", value)
         text = write_value(value, form, name)
-        message = {"name": name, "what": what, "form": form, "work": work, "text": text}
-        message |= {"value": as_scalar(mean), "written": {}}
+        message: dict[str, Any] = {"name": name, "what": what, "form": form}
+        message |= {"work": work, "text": text, "value": as_scalar(mean), "written": {}}
         for column, number in (("practical", practical), ("published", published)):
             message[column] = as_scalar(number)
             message["written"][column] = ""

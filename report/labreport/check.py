@@ -27,15 +27,10 @@ def find_complaints(documents: Sequence[Document]) -> Iterator[str]:
                 label = f"{shown.kind}-{document.source.number}-{shown.name}"
                 if label not in referred:
                     yield f"{part.where}: no text refers to @{label}"
-            if (
-                part.above == 0
-                and part.text
-                and (part.text.answers or part.placeholders)
-            ):
-                yield (
-                    f"{part.where}: a reference, a citation or a number above all code, "
-                    "which a notebook that has not run shows as it is typed"
-                )
+            is_raw = any(text.answers or text.placeholders for text in part.texts)
+            if part.above == 0 and is_raw:
+                raw = "a reference, a citation or a number above all code"
+                yield f"{part.where}: {raw}, which shows as it is typed until a run"
 
 
 def _is_answered(following: Sequence[Part]) -> bool:

@@ -3,11 +3,11 @@ last page says.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from textwrap import shorten
-from typing import Any, NamedTuple
+from typing import Any
 
 from nbformat import NotebookNode
 
@@ -34,33 +34,15 @@ RICH = {"text/html": "html", "text/markdown": "markdown", "text/latex": "markdow
 PROSE = -1  # in place of the index of an output
 
 
-@dataclass(frozen=True)
-class Number:
-    """The value of a placeholder; cell: the id of the cell of code that gave it."""
-
-    expression: str
-    text: str
-    value: Any
-    cell: str
-
-
-class Given(NamedTuple):
-    """What a cell of code gave to the prose: its message of the kind "values"."""
-
-    position: int
-    cell: str
-    message: Mapping[str, Any]
-
-
 @dataclass
 class Chapter:
     """A chapter that ran.
 
     notebook: as it was read, with the outputs of its run. texts: of prose, and of what
     the outputs show, by the position of their cell and the index of the output. labels:
-    those of figures and tables, in the same way. numbers: the values of placeholders,
-    which stand in their texts. refuted: a line for each claim that does not hold, whose
-    comment has become a span of the class "refuted".
+    those of figures and tables, in the same way. numbers: the placeholders of each cell
+    with text and value, by both. refuted: a line for each claim that does not hold,
+    whose comment has become a span of the class "refuted"; false: these claims.
     """
 
     document: Document
@@ -69,8 +51,9 @@ class Chapter:
     seconds: float
     texts: dict[tuple[int, int], Text] = field(default_factory=dict)
     labels: dict[tuple[int, int], str] = field(default_factory=dict)
-    numbers: list[Number] = field(default_factory=list)
+    numbers: dict[str, dict[str, Any]] = field(default_factory=dict)
     refuted: list[str] = field(default_factory=list)
+    false: set[str] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -112,7 +95,7 @@ class Contents:
         chapters: dict[str, Any] = {}
         refuted: list[str] = []
         for chapter in self.chapters:
-            numbers = [asdict(number) for number in chapter.numbers]
+            numbers = list(chapter.numbers.values())
             chapters[chapter.name] = {**chapter.origin, "numbers": numbers}
             refuted += chapter.refuted
         headlines = self.headlines
@@ -185,7 +168,9 @@ def _collect_texts(chapter: Chapter, part: Part) -> None:
         elif not message:
             for kind in RICH:
                 if kind in data:
-                    text = Text(data[kind], chapter.number, part.where, RICH[kind])
+                    text = Text(
+                        data[kind], chapter.document.source, part.where, RICH[kind]
+                    )
                     chapter.texts[part.position, index] = text
                     break
 
@@ -200,7 +185,7 @@ def _read_float(chapter: Chapter, part: Part, message: Mapping[str, Any]) -> Tex
                 caption = shown.caption.markdown
             named = f"**{chapter.document.labels[label].words}** {caption}"
             markdown = f"{named}\n\n{message.get('markdown', '')}"
-            return Text(mark_markdown(markdown), chapter.number, part.where)
+            return Text(mark_markdown(markdown), chapter.document.source, part.where)
     wanted = f"the name {message['name']!r} in the cell that shows it"
     raise expected(wanted, "none", "write the call there")
 
@@ -214,7 +199,7 @@ def _add_headlines(contents: Contents, chapter: Chapter, part: Part) -> None:
             raise expected(f"one use of the name {name}", got, "rename one")
         work = headline["work"]
         if work:
-            text = Text(f"[@{work}]", chapter.number, part.where)
+            text = Text(f"[@{work}]", chapter.document.source, part.where)
             contents.citations[work] = text
         section = None
         for label, named in chapter.document.labels.items():
@@ -225,33 +210,47 @@ def _add_headlines(contents: Contents, chapter: Chapter, part: Part) -> None:
 
 
 def _evaluate(chapter: Chapter) -> None:
-    """Note the values of the prose of a chapter, and the claims that do not hold."""
-    given: list[Given] = []
-    for part in chapter.document.parts:
-        for message in messages(part.cell, "values"):
-            given.append(Given(part.position, part.cell.id, message))
-    for part in chapter.document.parts:
-        later = [each for each in given if each.position >= part.above]
+    """Put the values of placeholders into the texts of a chapter, and mark the claims
+    that do not hold.
+    """
+    parts = chapter.document.parts
+    for part in parts:
+        values: dict[str, Any] = {}
+        claims: dict[str, bool] = {}
+        errors: dict[str, str] = {}
+        # The first cell at or below the code above that gave a value counts.
+        for later in reversed(parts[max(part.above - 1, 0) :]):
+            for message in messages(later.cell, "values"):
+                values |= message["values"]
+                for said, found in (message["texts"] | message["claims"]).items():
+                    if "holds" in found:
+                        claims[said] = found["holds"]
+                    errors[said] = found.get("error", "")
+        texts: dict[str, str] = {}
         with located(part.where):
-            texts: dict[str, str] = {}
             for placeholder in part.placeholders:
-                number = _find_number(placeholder, later)
-                texts[placeholder] = number.text
-                if number not in chapter.numbers:
-                    chapter.numbers.append(number)
+                expression, _ = split_format(placeholder)
+                if expression not in values:
+                    got = errors.get(placeholder, "none").removesuffix(".")
+                    wanted = f"a value of {{{{{placeholder}}}}}"
+                    raise expected(wanted, got, "correct it or the cell")
+                value = values[expression]
+                texts[placeholder] = write_evaluated(placeholder, value)
+                number = {"expression": placeholder, "text": texts[placeholder]}
+                number |= {"value": value["value"], "cell": part.cell.id}
+                chapter.numbers[f"{part.cell.id} {placeholder}"] = number
             for claim, comment in part.claims.items():
-                verdicts = [each.message["claims"].get(claim, {}) for each in later]
-                holds = [each["holds"] for each in verdicts if "holds" in each]
-                if not holds:
-                    got = _find_error(verdicts)
+                if claim not in claims:
                     wanted = f"the claim {claim!r} to be true or false"
+                    got = errors.get(claim, "none")
                     raise expected(wanted, got, "correct it or the cell")
                 # The profile smoke has too few data for any claim.
-                if not holds[0] and chapter.description["profile"] != "smoke":
+                if not claims[claim] and chapter.description["profile"] != "smoke":
                     sentence = sentence_before(comment, part.tree, texts)
                     start = shorten(sentence, 70, placeholder="…")
                     line = f"{part.where}: “{start}” (claim: {claim})"
                     chapter.refuted.append(line)
+                    chapter.false.add(claim)
                     mark = span([], "refuted")
                     is_block = comment["t"] == "RawBlock"
                     comment.update({"t": "Para", "c": [mark]} if is_block else mark)
@@ -269,24 +268,6 @@ def _write_numbers(text: Text, texts: Mapping[str, str]) -> None:
             for word in words.split(" "):
                 content += [string(word), {"t": "Space"}]
             node.update(span(content[:-1], ""))
-
-
-def _find_number(placeholder: str, given: Sequence[Given]) -> Number:
-    """Find the value of a placeholder in the first cell that gave one."""
-    expression, _ = split_format(placeholder)
-    for each in given:
-        if expression in each.message["values"]:
-            value = each.message["values"][expression]
-            text = write_evaluated(placeholder, value)
-            return Number(placeholder, text, value["value"], each.cell)
-    texts = [each.message["texts"].get(placeholder, {}) for each in given]
-    wanted = f"a value of {{{{{placeholder}}}}}"
-    raise expected(wanted, _find_error(texts), "correct it or the cell")
-
-
-def _find_error(found: Iterable[Mapping[str, str]]) -> str:
-    errors = [each["error"] for each in found if each.get("error")]
-    return (errors or ["none from a cell of code"])[-1].removesuffix(".")
 
 
 def front_and_back(contents: Contents) -> dict[str, Any]:

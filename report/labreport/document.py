@@ -42,8 +42,8 @@ from labreport.report import Source, tags
 
 # What a call shows; its second and third argument are name and caption.
 SHOWN = {"show_figure": "fig", "show_table": "tab"}
-TAGS = ("parameters", "remove-cell", "remove-input", "remove-output", "setup", "title")
-TAGS += ("question", "answer", "exercise", "cover", "appendix", "raises-exception")
+TAGS = "parameters remove-cell remove-input remove-output setup title question answer "
+TAGS += "exercise cover appendix raises-exception"
 KEY = r"[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?"
 REFERENCE_OR_CITATION = rf"\[[^\[\]]*?@[A-Za-z][^\[\]]*\]|(?<![\w@\\])@{KEY}"
 _REFERENCE = re.compile(r"(fig|tab|sec|eq)-(?:(\d+|[A-Z])-)?(.+)")  # of a key
@@ -60,13 +60,13 @@ _QUESTION = re.compile(r"\*\*Question (\d+[a-z]?)( ★)?( Bonus)?\*\*\s*")
 class Text:
     """A piece of Markdown of a chapter.
 
-    chapter: its number. where: the cell that errors name. language: "markdown", or
+    source: its chapter. where: the cell that errors name. language: "markdown", or
     "html" for an output. tree: its blocks. answers: what stands for each reference and
-    citation as it was typed.
+    citation as it was typed, in Markdown.
     """
 
     markdown: str
-    chapter: str
+    source: Source
     where: str
     language: str = "markdown"
     tree: Tree = field(default_factory=list)
@@ -219,7 +219,7 @@ def _read_parts(source: Source) -> Document:
         part = Part(cell, position, where, above)
         try:
             for tag in tags(cell):
-                check_name("a tag", tag, TAGS)
+                check_name("a tag", tag, TAGS.split())
             if cell.cell_type == "code" and visibility(cell).outputs:
                 part.floats = _read_floats(source, cell.source, where)
                 if part.floats:
@@ -242,7 +242,7 @@ def _read_prose(part: Part, source: Source) -> None:
             raise expected("the first line **Question 3** or 3a", got, "write it")
         part.question = Question(line[1], bool(line[2]), bool(line[3]))
         markdown = markdown[line.end() :]
-    part.text = Text(mark_markdown(markdown), source.number, part.where)
+    part.text = Text(mark_markdown(markdown), source, part.where)
 
 
 def _read_floats(source: Source, code: str, where: str) -> list[Float]:
@@ -251,17 +251,14 @@ def _read_floats(source: Source, code: str, where: str) -> list[Float]:
     for call in find_calls(code):
         name, caption = name_and_caption(call)
         if not isinstance(name, ast.Constant) or caption is None:
-            wanted = (
-                f"a name as it is, such as 'cat', and a caption in {call.func.attr}"
-            )
+            wanted = "a name as it is, such as 'cat', and a caption"
             got = first_line(ast.unparse(call))
             raise expected(wanted, got, "write each call with both")
         text = None
         if isinstance(caption, ast.Constant):
-            text = Text(
-                mark_markdown(write_text(str(caption.value))), source.number, where
-            )
-        found.append(Float(SHOWN[call.func.attr], str(name.value), text))
+            words_of_caption = write_text(str(caption.value))
+            text = Text(mark_markdown(words_of_caption), source, where)
+        found.append(Float(SHOWN[called_method(call)], str(name.value), text))
     return found
 
 
@@ -273,7 +270,7 @@ def _read_strings(source: Source, code: str, where: str) -> Text:
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             tokens += re.findall(REFERENCE_OR_CITATION, node.value)
-    return Text("\n\n".join(tokens), source.number, where)
+    return Text("\n\n".join(tokens), source, where)
 
 
 def find_calls(code: str) -> list[ast.Call]:
@@ -284,11 +281,15 @@ def find_calls(code: str) -> list[ast.Call]:
         return []
     calls: list[ast.Call] = []
     for node in found:
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr in SHOWN:
-                calls.append(node)
+        if isinstance(node, ast.Call) and called_method(node) in SHOWN:
+            calls.append(node)
     calls.sort(key=lambda call: (call.lineno, call.col_offset))
     return calls
+
+
+def called_method(call: ast.Call) -> str:
+    """Return the name of the method that a call calls; "" for a function."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
 
 
 def name_and_caption(call: ast.Call) -> tuple[ast.expr | None, ast.expr | None]:
@@ -348,7 +349,8 @@ def _find_mistakes(text: Text, warning: str) -> Iterator[LabreportError]:
 
 def _number(document: Document) -> None:
     """Number the parts of a chapter whose texts are parsed."""
-    numbering = Numbering(document.source.number)
+    name = document.source.name
+    numbering = Numbering(document.source.number, name)
     for part in document.parts:
         try:
             numbering.number_prose(part.tree, part.position)
@@ -356,9 +358,16 @@ def _number(document: Document) -> None:
                 numbering.number_float(shown.kind, shown.name, part.position)
         except LabreportError as error:
             document.mistakes.append(f"{part.where}: {error}")
+    wanted: list[str] = []
     if not numbering.counts[1]:
-        error = expected("a top heading (# Title)", "none", "begin with one")
-        document.mistakes.append(f"{document.source.name}, cell 1: {error}")
+        wanted.append("a top heading (# Title)")
+    if not any("parameters" in tags(part.cell) for part in document.parts):
+        wanted.append(
+            "a cell tagged 'parameters' with profile = \"quick\" and seed = 0"
+        )
+    for missing in wanted:
+        sentence = expected(missing, "none", "write it")
+        document.mistakes.append(f"{name}, cell 1: {sentence}")
     document.labels = numbering.labels
 
 
@@ -399,7 +408,7 @@ class _Resolver:
         written: Tree = []
         for citation in citations:
             key = citation["citationId"]
-            label = reference_label(key, self.text.chapter)
+            label = reference_label(key, self.text.source.number)
             if not label:
                 written = [node]  # of works alone
                 break
@@ -408,12 +417,16 @@ class _Resolver:
                 error = expected(wanted, f"@{key}", "correct it")
                 self.mistakes.append(f"{self.text.where}: {error}")
                 return [string(f"@{key}")]
-            shown = self.labels[label].words.replace(" ", "\u00a0")
+            named = self.labels[label]
+            target = f"#{label}"
+            if named.chapter != self.text.source.name:
+                target = f"{named.chapter}.ipynb#{label}"
+            shown = string(named.words.replace(" ", "\u00a0"))
             before = citation["citationPrefix"]
             if before:
                 before = [*before, {"t": "Space"}]
-            named = link([string(shown)], f"#{label}", "reference")
-            written += [*before, named, *citation["citationSuffix"]]
+            written += [*before, link([shown], target, "reference")]
+            written += citation["citationSuffix"]
             if citation["citationMode"]["t"] != "AuthorInText":
                 written = [string("("), *written, string(")")]
         answer = span(written, "answer")
@@ -452,9 +465,18 @@ class _Collector:
             return node["c"][1]
         if has_class(node, "answer"):
             (_, _, attributes), content = node["c"]
-            self.text.answers[dict(attributes)["typed"]] = words(content)
+            self.text.answers[dict(attributes)["typed"]] = _write_inlines(content)
             return content
         return [node]
+
+
+def _write_inlines(tree: Tree) -> str:
+    """Write what stands for a reference or a citation as Markdown."""
+    text = ""
+    for node in tree:
+        shown = "".join(word_of(part) for part in nodes(node))
+        text += f"[{shown}]({node['c'][2][0]})" if node["t"] == "Link" else shown
+    return text
 
 
 def cited_works(texts: Iterable[Text], works: Mapping[str, Node]) -> dict[str, Tree]:

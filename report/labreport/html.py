@@ -1,5 +1,5 @@
-"""The HTML edition: pandoc writes a self-contained page of each reading copy, a template
-the page of contents.
+"""The HTML edition: pandoc writes a self-contained page of each reading copy, a
+template the page of contents.
 """
 
 import re
@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from nbformat import NotebookNode
 
 from labreport.contents import Chapter, Contents, front_and_back
-from labreport.copies import make_copies
+from labreport.copies import HIDDEN, make_copies
 from labreport.pandoc import run_pandoc, write
 from labreport.report import TEMPLATES
 
@@ -43,6 +43,8 @@ def _write_page(chapter: Chapter, copy: NotebookNode, around: str) -> str:
         if cell.id != "reading-copy":
             # MathML has no tags.
             cell.source = re.sub(r"\\tag\{([^}]*)\}", r"\\qquad (\1)", cell.source)
+            if cell.source.startswith(HIDDEN):
+                cell.source = ""
             cells.append(cell)
     copy.cells = cells
     with tempfile.TemporaryDirectory() as folder:

@@ -8,7 +8,7 @@ of the first cell contains, shows the texts instead of the placeholders.
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from nbformat.v4 import new_notebook
 
 from labreport import LabreportError
 from labreport.document import (
-    REFERENCE_OR_CITATION,
     Document,
     Part,
     cited_works,
@@ -25,20 +24,15 @@ from labreport.document import (
     sentence_before,
 )
 from labreport.expressions import (
-    CODE,
     check_claim,
     evaluate,
-    one_line,
     split_format,
 )
-from labreport.pandoc import Node, write
+from labreport.numbering import Label
+from labreport.pandoc import Node, Tree, write
 from labreport.report import Report, Source, read_notebook
 
 FALSE = "In this run this does not hold"
-_PIECE = re.compile(
-    rf"{CODE}|\{{\{{(?P<inner>[^{{}}]+)\}}\}}|(?P<token>{REFERENCE_OR_CITATION})"
-    r"|(?P<label>\s*\{#sec-[^}]*\})|\\label\{(?P<equation>eq-[^}]*)\}"
-)
 
 
 class Notebook:
@@ -59,7 +53,7 @@ class Notebook:
         for source in sources:
             if source.name == name:
                 self.number = source.number
-        self._labels = {}
+        self._labels: dict[str, Label] = {}
         for document in read_documents(others, self._bibliography)[0]:
             self._labels |= document.labels
         self._changed = 0
@@ -77,28 +71,10 @@ class Notebook:
             self._works = works
         return self._document
 
-    def works(self) -> str:
-        """Return the works that the chapter cites as HTML."""
-        cited = cited_works(self.document.texts, self._works)
-        return "\n".join(write(list(cited.values()), "html"))
-
-
-def fill(markdown: str, answers: Mapping[str, str], value: Callable[[str], str]) -> str:
-    """Return Markdown with references, citations and placeholders in words, and without
-    labels; code stays as it is.
-    """
-
-    def write_piece(match: re.Match[str]) -> str:
-        if match["inner"]:
-            return value(one_line(match["inner"]))
-        if match["token"]:
-            return answers.get(one_line(match["token"]), match[0])
-        if match["equation"]:
-            number = re.search(r"\((.*)\)", answers.get(f"@{match['equation']}", ""))
-            return rf"\tag{{{number[1]}}}" if number else ""
-        return "" if match["label"] else match[0]
-
-    return _PIECE.sub(write_piece, markdown)
+    @property
+    def works(self) -> dict[str, Tree]:
+        """Return the works that the chapter cites, by key."""
+        return cited_works(self.document.texts, self._works)
 
 
 class LiveProse:
@@ -196,8 +172,11 @@ def make_script(notebook: Notebook) -> str:
     headings: dict[str, list[str]] = {}
     for heading in document.headings:
         headings.setdefault(heading.title, []).append(heading.number)
-    chapter = {"answers": document.answers, "headings": headings}
-    chapter["works"] = notebook.works()
+    answers: dict[str, str] = {}
+    for token, answer in document.answers.items():
+        answers[token] = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", answer)  # no links
+    works = "\n".join(write(list(notebook.works.values()), "html"))
+    chapter = {"answers": answers, "headings": headings, "works": works}
     folder = Path(__file__).parent
     style = (folder / "live.css").read_text(encoding="utf-8")
     script = (folder / "live.js").read_text(encoding="utf-8").strip()

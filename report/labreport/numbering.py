@@ -17,8 +17,8 @@ _LABEL = re.compile(r"\s*\\label\{([^}]*)\}")
 
 @dataclass(frozen=True)
 class Label:
-    """What a label stands for: the words of a reference to it, as Figure 2.1, the
-    number of its chapter, and the position of its cell, counted from 1.
+    """What a label stands for: the words of a reference to it, as Figure 2.1, the name
+    of its chapter, and the position of its cell, counted from 1.
     """
 
     words: str
@@ -40,9 +40,13 @@ class Heading(NamedTuple):
 
 @dataclass
 class Numbering:
-    """The numbers of the parts of the chapter of that number so far, and its labels."""
+    """The numbers of the parts of a chapter so far, and its labels.
+
+    number, name: those of the chapter, such as "2" and "2_networks".
+    """
 
     number: str
+    name: str
     labels: dict[str, Label] = field(default_factory=dict)
     counts: Counter[int | str] = field(default_factory=Counter)
 
@@ -105,7 +109,7 @@ class Numbering:
             first = self.labels[label].position
             got = f"one in cell {first} and one in cell {position}"
             raise expected(f"one use of the label {label}", got, "rename one")
-        self.labels[label] = Label(named, self.number, position)
+        self.labels[label] = Label(named, self.name, position)
         return label
 
     def _count(self, kind: str) -> str:

@@ -30,9 +30,9 @@ _ENDS = {
     "html": ('<pre class="labreport-end"></pre>', "html"),
 }
 _EVERY_WORK = json.loads(
-    """{"t": "Cite", "c": [[{"citationId": "*", "citationMode": {"t": "NormalCitation"},
-    "citationPrefix": [], "citationSuffix": [], "citationNoteNum": 0, "citationHash": 0}],
-    []]}"""
+    """{"t": "Cite", "c": [[{"citationId": "*", "citationNoteNum": 0, "citationHash": 0,
+    "citationMode": {"t": "NormalCitation"}, "citationPrefix": [], "citationSuffix": []}
+    ], []]}"""
 )
 _LAST = {"t": "CodeBlock", "c": [["", ["labreport-end"], []], ""]}
 

@@ -104,7 +104,8 @@ def _is_input(path: Path, report: Report) -> bool:
         return path.is_file() and path.suffix != ".pyc" and not is_elsewhere
     below = path.relative_to(report.root)
     # What the engine reads, for prose and settings, and hidden folders.
-    is_prose = below.parts[:1] == ("report",) or path.suffix in (".ipynb", ".pyc")
+    is_prose = below.parts[:1] == ("report",) and path.suffix != ".py"
+    is_prose |= path.suffix in (".ipynb", ".pyc")
     if is_prose or any(part.startswith((".", "__")) for part in below.parts[:-1]):
         return False
     # Python lists the folders in which it looks for modules.
@@ -123,8 +124,8 @@ def digest(path: Path) -> str:
 
 
 def digest_code(notebook: NotebookNode) -> str:
-    """Compute a SHA-256 of the code of a notebook, without captions as they stand in calls,
-    which are prose, and without the parameters, which a run sets.
+    """Compute a SHA-256 of a notebook's code, without captions that stand in calls, and
+    without the parameters, which a run sets.
     """
     parts: list[str] = []
     for cell in notebook.cells:

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import copy
+import re
 import signal
 import sys
 import time
@@ -201,7 +202,8 @@ async def _run_cells(
 async def _ask(client: NotebookClient) -> str:
     """Ask the kernel what it recorded."""
     asked = {"found": FOUND}
-    reply = await client.kc.execute(
+    kernel: Any = client.kc
+    reply = await kernel.execute(
         "", silent=True, user_expressions=asked, reply=True, timeout=OUTPUT_WAIT
     )
     answer = reply["content"]["user_expressions"]["found"]
@@ -209,7 +211,9 @@ async def _ask(client: NotebookClient) -> str:
 
 
 def set_parameters(notebook: NotebookNode, run: Run) -> None:
-    """Write the profile and the seed of a run below the parameters of a notebook."""
+    """Write the profile and the seed of a run into the parameters of a notebook."""
     for cell in notebook.cells:
         if "parameters" in tags(cell):
-            cell.source += f"\nprofile = {run.profile!r}\nseed = {run.seed}"
+            profile = f'profile = "{run.profile}"'
+            cell.source = re.sub(r"(?m)^profile\b.*$", profile, cell.source)
+            cell.source = re.sub(r"(?m)^seed\b.*$", f"seed = {run.seed}", cell.source)

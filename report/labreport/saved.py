@@ -4,18 +4,17 @@ of references and numbers, whatever its dialog's ticks.
 The wheel enables this extension for the server of its environment.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
 import bleach
 from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
-from nbformat.v4 import new_markdown_cell
 
 from labreport import LabreportError
-from labreport.live import Notebook, fill
-from labreport.messages import MIME
+from labreport.filled import Filler, fill_notebook
+from labreport.live import Notebook
+from labreport.messages import messages
 from labreport.report import find_report
 
 TAGS = ["p", "br", "hr", "div", "span", "pre", "samp", "img", "section", "del", "sub"]
@@ -52,56 +51,30 @@ class Fill(Preprocessor):
         path = Path(place.get("path", "."), f"{place.get('name', '')}.ipynb")
         try:
             prose = Notebook(find_report(path.parent), path, path.stem)
-            fill_notebook(notebook, prose)
+            filler = Filler(prose.document, read_values(notebook))
+            fill_notebook(notebook, filler, prose.works)
         except LabreportError as error:
             self.log.warning("labreport: %s", error)
         return notebook, resources
 
 
-def fill_notebook(notebook: NotebookNode, prose: Notebook) -> None:
-    """Write the words of references and numbers into a notebook, in place, and take out
-    of its outputs what only a page's script reads.
+def read_values(notebook: NotebookNode) -> dict[str, str]:
+    """Read the texts of placeholders from the outputs of a notebook, by the id of their
+    cell and the placeholder: those of the first cell at or below the code above it that
+    has one.
     """
-    answers = prose.document.answers
     values: dict[str, str] = {}
-
-    def value(placeholder: str) -> str:
-        return values.get(placeholder, "–")
-
-    # From its end, so that the first value at or below the code above a cell counts.
-    waiting: list[NotebookNode] = []
+    known: dict[str, str] = {}
+    waiting: list[str] = []
     for cell in reversed(notebook.cells):
-        if cell.cell_type == "markdown":
-            waiting.append(cell)
+        waiting.append(cell.id)
+        if cell.cell_type != "code":
             continue
-        for output in cell.get("outputs", ()):
-            texts = output.get("data", {}).get(MIME, {}).get("texts", {})
-            for placeholder, text in texts.items():
-                values[placeholder] = text.get("text", "–")
-        while waiting:
-            below = waiting.pop()
-            below.source = fill(below.source, answers, value)
-        cell.outputs = _plain_outputs(cell)
-        for output in cell.outputs:
-            markdown = output.get("data", {}).get("text/markdown")
-            if markdown:
-                output.data["text/markdown"] = fill(markdown, answers, value)
-    for first in waiting:
-        first.source = fill(first.source, answers, value)
-    works = prose.works()
-    if works:
-        notebook.cells.append(new_markdown_cell(f"#### Works\n\n{works}"))
-
-
-def _plain_outputs(cell: NotebookNode) -> list[NotebookNode]:
-    """Return the outputs of a cell without what a page's script hides or runs."""
-    plain: list[NotebookNode] = []
-    for output in cell.get("outputs", ()):
-        data = output.get("data", {})
-        kind = data.pop(MIME, {}).get("kind")
-        if kind == "values":
-            marks = re.findall(r'<p class="labreport-false">.*?</p>', data["text/html"])
-            data["text/html"] = "\n".join(marks)
-        if kind != "chapter" and data.get("text/html") != "":
-            plain.append(output)
-    return plain
+        for message in messages(cell, "values"):
+            for placeholder, text in message["texts"].items():
+                known[placeholder] = text.get("text", "–")
+        for below in waiting:
+            for placeholder, text in known.items():
+                values[f"{below} {placeholder}"] = text
+        waiting.clear()
+    return values

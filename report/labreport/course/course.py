@@ -14,8 +14,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from labreport import expected, located
 from labreport.build import find_stale, read_report
-from labreport.document import Document, Part
-from labreport.live import fill
+from labreport.document import Document, Part, Question
+from labreport.filled import Filler
 from labreport.report import Report, read_notebook, tags, write_new
 from labreport.run import Run, Say, run_notebooks
 
@@ -109,15 +109,17 @@ def make_notebook(document: Document, report: Report) -> NotebookNode:
     # As its file has it: 1_first_chapter is checked by checks/first_chapter.py.
     module = source.name.lstrip("0123456789_ ")
     tasks = read_tasks(report.notebooks / "checks" / f"{module}.py")
-    answers = document.answers
+    values: dict[str, str] = {}
+    for part in document.parts:
+        for placeholder in part.placeholders:  # the student's run fills it in
+            values[f"{part.cell.id} {placeholder}"] = f"{{{{{placeholder}}}}}"
+    filler = Filler(document, values)
     for part in document.parts:
         if part.text:
-            # Numbers are those of the student's run.
-            part.cell.source = fill(part.cell.source, answers, "{{{{{}}}}}".format)
-    groups = _group_answers(document.parts)
+            part.cell.source = filler.fill(part.cell.source, part.cell.id)
     # Students answer where the chapter has its last words on a question, below what is
     # measured for it.
-    ends = {group[-1].position: group for group in groups}
+    ends = {group[-1].position: group for group in _group_answers(document.parts)}
     cells: list[NotebookNode] = []
     for part in document.parts:
         cell = part.cell
@@ -129,14 +131,15 @@ def make_notebook(document: Document, report: Report) -> NotebookNode:
             code = SESSION.format(name=source.name)
             cells.append(new_code_cell(code, id=cell.id))
         elif part.question:
-            cells.append(_write_question(part))
+            cells.append(_write_question(part, part.question))
         elif "answer" not in kinds:
             cells.append(cell)
         if "title" in kinds:
             cells.append(new_markdown_cell(HOW_TO_WORK, id="how-to-work"))
         if part.position in ends:
             question, *answered = ends[part.position]
-            cells.append(_write_answer(question, answered))
+            if question.question:
+                cells.append(_write_answer(question, question.question, answered))
     notebook = source.notebook
     notebook.cells = cells
     return notebook
@@ -153,23 +156,23 @@ def _group_answers(parts: Iterable[Part]) -> list[list[Part]]:
     return groups
 
 
-def _write_question(part: Part) -> NotebookNode:
+def _write_question(part: Part, asked: Question) -> NotebookNode:
     """Write the question with its rubric for graders; a bonus is extra credit."""
     settings = part.cell.metadata.get("question", {})
     points = str(settings.get("points", 1))
-    if part.question.bonus:
+    if asked.bonus:
         points += ", a bonus"
     text = QUESTION.format(
         points=points, text=part.cell.source, rubric=settings.get("rubric", "")
     )
-    marks = _marks(f"question-{part.question.number}")
+    marks = _marks(f"question-{asked.number}")
     return new_markdown_cell(text, id=part.cell.id, metadata=marks)
 
 
-def _write_answer(part: Part, answers: Iterable[Part]) -> NotebookNode:
-    number = part.question.number
+def _write_answer(part: Part, asked: Question, answers: Iterable[Part]) -> NotebookNode:
+    number = asked.number
     points = part.cell.metadata.get("question", {}).get("points", 1)
-    if part.question.bonus:
+    if asked.bonus:
         points = 0
     solution = "\n\n".join(answer.cell.source for answer in answers)
     text = f"**Answer to question {number}**\n\n{BEGIN}\n{solution}\n{END}"

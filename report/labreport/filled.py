@@ -1,0 +1,115 @@
+"""A notebook whose Markdown has the words of references, citations and numbers: what
+JupyterLab exports, and what a repository's page shows.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
+
+from labreport.document import REFERENCE_OR_CITATION, Document
+from labreport.expressions import CODE, find_claim, one_line
+from labreport.live import FALSE
+from labreport.messages import FLOATS, MIME
+from labreport.numbering import Heading, read_heading
+from labreport.pandoc import Tree, nodes, write
+
+_PIECE = re.compile(
+    rf"{CODE}|\{{\{{(?P<inner>[^{{}}]+)\}}\}}|(?P<token>{REFERENCE_OR_CITATION})"
+    r"|(?P<comment><!--.*?-->)|(?P<equation>\\(?:begin|end)\{equation\*?\})"
+    r"|\s*\\label\{eq-(?P<label>[^}]*)\}|\s*\{#sec-[^}]*\}|(?m:^(?P<heading>#{1,3} +))"
+)
+
+
+@dataclass(frozen=True)
+class Filler:
+    """Writes the Markdown of a chapter in words.
+
+    values: the texts of placeholders by the id of their cell and the placeholder.
+    refuted: the claims that do not hold.
+    """
+
+    document: Document
+    values: Mapping[str, str]
+    refuted: Collection[str] = ()
+
+    def fill(self, markdown: str, cell: str, headings: Iterable[Heading] = ()) -> str:
+        """Fill in a text of the cell with that id; code stays as it is."""
+        answers = self.document.answers
+        numbered = iter(headings)
+
+        def write_piece(match: re.Match[str]) -> str:
+            if match["inner"]:
+                return self.values.get(f"{cell} {one_line(match['inner'])}", "–")
+            if match["token"]:
+                return answers.get(one_line(match["token"]), match[0])
+            if match["comment"]:
+                is_refuted = find_claim(match["comment"]) in self.refuted
+                return f"**[{FALSE}.]**" if is_refuted else ""
+            if match["equation"]:
+                return "$$"
+            if match["label"]:
+                label = f"eq-{self.document.source.number}-{match['label']}"
+                named = self.document.labels[label].words
+                return rf"\tag{{{named.strip('Equation ()')}}}"
+            if match["heading"]:
+                heading = next(numbered, None)
+                if heading is None:
+                    return match[0]
+                return f"{match['heading']}{anchor(heading.label)}{heading.number} "
+            return match[0] if match["fence"] or match["tick"] else ""
+
+        return _PIECE.sub(write_piece, markdown)
+
+
+def anchor(label: str) -> str:
+    """What links to a label lead to."""
+    return f'<a id="{label}"></a>'
+
+
+def fill_notebook(
+    notebook: NotebookNode, filler: Filler, works: Mapping[str, Tree]
+) -> None:
+    """Fill in a chapter's notebook, in place, and take out of its outputs what only a
+    page's script or a build reads. At its end stand the works that it cites.
+    """
+    trees = {part.cell.id: part.tree for part in filler.document.parts}
+    for cell in notebook.cells:
+        headings: list[Heading] = []
+        for node in nodes(trees.get(cell.id, [])):
+            if node["t"] == "Header" and node["c"][0] <= 3:
+                headings.append(read_heading(node))
+        if cell.cell_type == "markdown":
+            cell.source = filler.fill(cell.source, cell.id, headings)
+        elif cell.cell_type == "code":
+            cell.outputs = _fill_outputs(cell, filler)
+    if works:
+        text = "## Bibliography"
+        written = write(list(works.values()), "commonmark", ["--wrap=preserve"])
+        for key, work in zip(works, written, strict=True):
+            text += f"\n\n{anchor(f'ref-{key}')}{work}"
+        notebook.cells.append(new_markdown_cell(text, id="bibliography"))
+
+
+def _fill_outputs(cell: NotebookNode, filler: Filler) -> list[NotebookNode]:
+    filled: list[NotebookNode] = []
+    label = ""
+    for output in cell.get("outputs", ()):
+        data = output.get("data", {})
+        message = data.pop(MIME, {"kind": ""})
+        kind = message["kind"]
+        if kind in FLOATS:
+            number = filler.document.source.number
+            label = f"{FLOATS[kind]}-{number}-{message['name']}"
+        if "text/markdown" in data and message["kind"]:
+            data["text/markdown"] = filler.fill(data["text/markdown"], cell.id)
+        if kind == "caption":
+            data["text/markdown"] = anchor(label) + data["text/markdown"]
+        if kind == "values":
+            marks = re.findall(r'<p class="labreport-false">.*?</p>', data["text/html"])
+            data["text/html"] = "\n".join(marks)
+        if kind != "chapter" and data.get("text/html") != "":
+            filled.append(output)
+    return filled
