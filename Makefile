@@ -55,10 +55,10 @@ notebooks: $(REPORT) ## the reading copies alone: executed notebooks, numbers fi
 docs: $(DEV) ## the functions and classes of the library, report/build/api/index.html
 	$(BIN)/pdoc dlapps '!dlapps.cli' labreport.chapter labreport.results labreport.intervals --output-directory report/build/api
 
-# Files of tests share the cores, one thread each, since more threads than cores slow them all down; in their order, since
-# the build of the report, which takes longest, is an early file of few tests.
+# Files of tests share the cores, one thread each, since more threads than cores slow them all down; in their order, the
+# longest first.
 # With PROGRAMS=none tests see no program of the machine, as where TeX, git and Chromium are not installed.
-test: $(DEV) ## lint, types, spelling and tests, a smoke-profile build of the report included
+test: $(DEV) ## lint, types, spelling and tests
 	@[ "$(PROGRAMS)" = none ] || report/install-packages tex || echo 'The tests that typeset are skipped.'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -67,7 +67,7 @@ test: $(DEV) ## lint, types, spelling and tests, a smoke-profile build of the re
 	@$(BIN)/dlapps data fetch --embedded
 	$(if $(filter none,$(PROGRAMS)),DLAPPS_TEST_PATH=$(BIN)) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-test-all: ## the same with each Python that is found here, then the wheel, solutions, JupyterLab, nbgrader, other libraries
+test-all: ## the same with each Python that is found here, then a smoke-profile build, the wheel, solutions, JupyterLab, nbgrader, other libraries
 	@for version in $(VERSIONS); do \
 	    if python$$version -c '' 2>/dev/null; then \
 	        $(MAKE) test PYTHON=python$$version VENV=.venv-$$version || exit 1; \
@@ -76,7 +76,7 @@ test-all: ## the same with each Python that is found here, then the wheel, solut
 	    fi; \
 	done
 	@$(MAKE) $(DEV)
-	$(BIN)/python -m pytest -q -m "wheel or lab or solutions"
+	$(BIN)/python -m pytest -q -m "wheel or lab or solutions or smoke"
 	@$(MAKE) VENV=.venv-class .venv-class/class.installed
 	.venv-class/bin/python -m pytest -q -m nbgrader tests/chapters/test_course.py
 	@$(MAKE) $(BENCH)/installed

@@ -17,7 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 # Read by tqdm as it is imported.
 os.environ["TQDM_DISABLE"] = "1"
 from dlapps.core import assets
-from labreport.runs import Run
+from labreport.report import Report
 
 # No test depends on what happens to be installed. It sees the programs of its
 # environment alone; it is skipped, if it names one that the machine does not have.
@@ -40,15 +40,13 @@ TITLE_PAGE = """title = "A small report"
 authors = ["One", "Another"]
 how_to_read = "Cells & 5% of notes."
 """
-SETUP = """from labreport.notebook import Chapter
+SETUP = """from labreport.chapter import Chapter
 chapter = Chapter("{name}", profile, seed)"""
 PARAMETERS = 'profile = "quick"\nseed = 0'
-SMOKE = Run("smoke")
-QUICK = Run("quick")
 # The files that take longest, first: a file runs whole in one process, and a long one
 # that comes last runs alone.
-LONG = ["test_chapters.py", "test_report.py", "test_html.py", "test_sweeps.py"]
-LONG += ["test_appendix.py", "test_training.py", "test_staleness.py", "test_new.py"]
+LONG = ["test_report.py", "test_runs.py", "test_training.py", "test_own_reports.py"]
+LONG += ["test_sweeps.py", "test_chapters.py"]
 # What the chapters need under the smoke profile.
 NEEDED = ["vgg16_features", "squeezenet1_1", "imagenet20", "mnist_5k"]
 NEEDED += ["efficientnet_lite0", "efficientnet_lite2"]
@@ -89,6 +87,7 @@ class Project:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.build = home / "report" / "build"
+        self.report = Report(home)
         (home / "report").mkdir()
         (home / "report" / "references.bib").write_text(BIBLIOGRAPHY)
         (home / "report" / "report.toml").write_text(TITLE_PAGE)
@@ -119,7 +118,7 @@ def code(source: str, *tags: str) -> nbformat.NotebookNode:
 
 
 def text(source: str, *tags: str, **question: object) -> nbformat.NotebookNode:
-    """A Markdown cell; keywords such as number become a question's metadata."""
+    """A Markdown cell; keywords such as points become a question's metadata."""
     metadata: dict[str, object] = {"tags": list(tags)}
     if question:
         metadata["question"] = question

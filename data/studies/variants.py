@@ -14,17 +14,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from nbformat import NotebookNode
 from tqdm import tqdm
 
-from labreport import LabreportError, environment, expected, paths
-from labreport.chapters import read_notebook
-from labreport.editions.execute import read_seconds
-from labreport.editions.outputs import messages
-from labreport.editions.sources import select_sources
-from labreport.runs import Run
+from labreport import LabreportError, environment, expected
+from labreport.messages import messages
+from labreport.report import (
+    Report,
+    find_report,
+    read_notebook,
+    select,
+    write_atomically,
+)
+from labreport.run import Run
 
 
 @dataclass(frozen=True)
@@ -92,19 +95,19 @@ def compare(variants: Mapping[str, Variant], chapters: Iterable[str]) -> Path:
     seconds: dict[str, dict[str, int]] = {}
     executed: dict[str, dict[str, NotebookNode]] = {}
     for name, variant in tqdm(variants.items(), "variants"):
-        notebooks = _run(name, variant, chapters)
         seconds[name] = {}
-        for chapter, notebook in notebooks.items():
-            seconds[name][chapter] = round(read_seconds(notebook))
+        for chapter, notebook in _run(name, variant, chapters).items():
+            seconds[name][chapter] = round(notebook.metadata.labreport["seconds"])
             executed.setdefault(chapter, {})[name] = notebook
+    report = find_report()
     results = {
-        "made": environment.describe(),
+        "made": environment.describe(report),
         "profile": PROFILE,
         "variants": seconds,
         "chapters": {name: summarize(executed[name]) for name in sorted(executed)},
     }
     content = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
-    return paths.write_atomically(paths.results() / "variants.json", content.encode())
+    return write_atomically(report.results / "variants.json", content.encode())
 
 
 def _run(
@@ -118,7 +121,7 @@ def _run(
     variables = make_variables(name, variant)
     for borrowed in BORROWED:
         link = home / borrowed
-        target = paths.project() / borrowed
+        target = find_report().root / borrowed
         if target.exists() and not link.is_symlink():
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(target.resolve())
@@ -128,18 +131,18 @@ def _run(
     if process.returncode:
         got = process.stderr.strip()
         raise LabreportError(f"expected the variant {name!r} to run, got {got}")
-    run = Run(PROFILE, variant.seed)
+    report = Report(home)
+    run = Run(report, PROFILE, variant.seed)
     executed = {}
-    with mock.patch.dict(os.environ, variables):
-        for source in select_sources(chapters):
-            executed[source.name] = read_notebook(run.executed(source.name))
+    for source in select(report.sources(), chapters):
+        executed[source.name] = read_notebook(run.executed(source.name))
     return executed
 
 
 def find_home(name: str) -> Path:
     """Return the folder of the variant of that name."""
     folder = name.replace(" ", "-").replace(",", "")
-    return paths.report() / "build" / "variants" / folder
+    return find_report().folder / "build" / "variants" / folder
 
 
 def make_variables(name: str, variant: Variant) -> dict[str, str]:
@@ -170,23 +173,25 @@ def summarize(executed: Mapping[str, NotebookNode]) -> dict[str, Any]:
 
     executed: a copy for each variant.
     """
-    numbers: dict[str, list[dict[str, Any]]] = {}
+    numbers: dict[str, list[tuple[float, str]]] = {}
     claims: dict[str, list[str]] = {}
     for variant, notebook in executed.items():
-        for cell, message in messages(notebook, "values"):
-            for expression, value in message["values"].items():
-                numbers.setdefault(f"{cell.id} {expression}", []).append(value)
-            for claim in message["claims"]:
-                failing = claims.setdefault(f"{cell.id} {claim['claim']}", [])
-                if not claim.get("holds"):
-                    failing.append(variant)
+        for cell in notebook.cells:
+            for message in messages(cell, "values"):
+                for expression, value in message["values"].items():
+                    text = next(iter(value["texts"].values()))
+                    found = numbers.setdefault(f"{cell.id} {expression}", [])
+                    found.append((_as_number(value["value"]), text))
+                for claim, verdict in message["claims"].items():
+                    failing = claims.setdefault(f"{cell.id} {claim}", [])
+                    if not verdict.get("holds"):
+                        failing.append(variant)
     moving = {}
-    for key, values in numbers.items():
-        values.sort(key=_as_number)
-        least = values[0].get("text", "–")
-        greatest = values[-1].get("text", "–")
+    for key, found in numbers.items():
+        least = min(found)[1]
+        greatest = max(found)[1]
         if least != greatest:
-            runs = len(values)
+            runs = len(found)
             moving[key] = {"least": least, "greatest": greatest, "runs": runs}
     return {
         "numbers": len(numbers),
@@ -196,13 +201,9 @@ def summarize(executed: Mapping[str, NotebookNode]) -> dict[str, Any]:
     }
 
 
-def _as_number(value: Mapping[str, Any]) -> tuple[float, str]:
-    """Return what a value is sorted by: the mean of an interval, a number, or the
-    letters of a word.
+def _as_number(value: Any) -> float:
+    """Return what a value is sorted by: a number, the mean of an interval, 0 for a
+    word.
     """
-    number = value.get("value")
-    if isinstance(number, dict):
-        number = number.get("mean", 0.0)
-    if isinstance(number, (int, float)):
-        return float(number), ""
-    return 0.0, str(number)
+    number = value.get("mean") if isinstance(value, dict) else value
+    return float(number) if isinstance(number, int | float) else 0.0

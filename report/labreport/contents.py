@@ -248,7 +248,8 @@ def _evaluate(chapter: Chapter) -> None:
                 if not claims[claim] and chapter.description["profile"] != "smoke":
                     sentence = sentence_before(comment, part.tree, texts)
                     start = shorten(sentence, 70, placeholder="…")
-                    line = f"{part.where}: “{start}” (claim: {claim})"
+                    place = f"{chapter.name}, cell {part.position}"
+                    line = f"{place}: “{start}” (claim: {claim})"
                     chapter.refuted.append(line)
                     chapter.false.add(claim)
                     mark = span([], "refuted")

@@ -71,7 +71,8 @@ def _take_markdown(cell: NotebookNode) -> str:
     written: list[str] = []
     kept: list[NotebookNode] = []
     for output in cell.get("outputs", ()):
-        markdown = output.get("data", {}).get("text/markdown")
+        data = output.get("data", {})
+        markdown = data.get("text/markdown", data.get("text/latex"))
         if markdown:
             written.append(markdown)
         else:

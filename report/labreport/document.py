@@ -53,6 +53,12 @@ _TEXT = re.compile(
     rf"(?P<markdown>{REFERENCE_OR_CITATION}|\{{\{{[^{{}}]+\}}\}}|\$(?=\S)[^$]*(?<=\S)\$(?!\d)"
     r"|(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))|[!#$&(-+.:<>@\[-`{-~-]"
 )
+# Of HTML, what a paragraph or a block may have beside text; anything else is text that
+# has angle brackets.
+ELEMENT = re.compile(
+    r"</?(a|b|br|center|code|del|details|div|em|i|img|ins|kbd|mark|p|pre|s|small|span"
+    r"|strong|su[bp]|summary|table|tbody|t[dhr]|thead|u)\b[^<>]*>"
+)
 _QUESTION = re.compile(r"\*\*Question (\d+[a-z]?)( ★)?( Bonus)?\*\*\s*")
 
 
@@ -90,12 +96,13 @@ class Question(NamedTuple):
 class Float:
     """A figure ("fig") or a table ("tab") that a cell of code shows.
 
-    caption: its words, if the call has them as one string.
+    caption: its words, if the call has them as one string; written: these in Markdown.
     """
 
     kind: str
     name: str
-    caption: Text | None
+    caption: Text | None = None
+    written: str = ""
 
 
 @dataclass
@@ -254,11 +261,11 @@ def _read_floats(source: Source, code: str, where: str) -> list[Float]:
             wanted = "a name as it is, such as 'cat', and a caption"
             got = first_line(ast.unparse(call))
             raise expected(wanted, got, "write each call with both")
-        text = None
+        shown = Float(SHOWN[called_method(call)], str(name.value))
         if isinstance(caption, ast.Constant):
-            words_of_caption = write_text(str(caption.value))
-            text = Text(mark_markdown(words_of_caption), source, where)
-        found.append(Float(SHOWN[called_method(call)], str(name.value), text))
+            shown.written = write_text(str(caption.value))
+            shown.caption = Text(mark_markdown(shown.written), source, where)
+        found.append(shown)
     return found
 
 
@@ -330,7 +337,7 @@ def parse_texts(texts: Sequence[Text]) -> list[str]:
 
 def _find_mistakes(text: Text, warning: str) -> Iterator[LabreportError]:
     """Find what is wrong with a text that was parsed."""
-    if warning:
+    if warning and text.language == "markdown":
         got = f"{first_line(text.markdown, 90)!r} ({warning})"
         yield expected("Markdown that pandoc can read", got, "correct it")
     if re.search(r"\{\.number\}|%7B\.number%7D", json.dumps(text.tree)):
@@ -421,12 +428,12 @@ class _Resolver:
             target = f"#{label}"
             if named.chapter != self.text.source.name:
                 target = f"{named.chapter}.ipynb#{label}"
-            shown = string(named.words.replace(" ", "\u00a0"))
+            shown = named.words.replace(" ", "\u00a0")
+            reference = link([string(shown)], target, "reference")
             before = citation["citationPrefix"]
             if before:
                 before = [*before, {"t": "Space"}]
-            written += [*before, link([shown], target, "reference")]
-            written += citation["citationSuffix"]
+            written += [*before, reference, *citation["citationSuffix"]]
             if citation["citationMode"]["t"] != "AuthorInText":
                 written = [string("("), *written, string(")")]
         answer = span(written, "answer")

@@ -18,6 +18,7 @@ _INLINE = r"(?P<tick>`{1,2})(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)(?P=tick)(?!`)"
 CODE = f"(?s){_BLOCK}|{_INLINE}"
 _MARKED = re.compile(
     CODE + r"|\{\{(?P<inner>[^{}]+)\}\}|(?P<equation>\\(begin|end)\{equation\*?\})"
+    r"|(?P<reference>@(?:fig|tab|sec|eq)-[\w-]+)(?=\s\[)"
 )
 # A comment ends with the text where nothing closes it.
 _COMMENT = re.compile(CODE + r"|(?P<comment><!--.*?(-->|\Z))")
@@ -40,7 +41,8 @@ Evaluated = dict[str, Any]
 
 def mark_markdown(markdown: str) -> str:
     """Write each placeholder as code of the class "number", `baseline:.1%`{.number},
-    and each equation between $$; code stays as it is.
+    and each equation between $$; code stays as it is. What stands in brackets behind a
+    reference is text, or a citation of its own.
     """
 
     def mark(match: re.Match[str]) -> str:
@@ -48,6 +50,8 @@ def mark_markdown(markdown: str) -> str:
             return "$$"
         if match["inner"]:
             return f"`{one_line(match['inner'])}`{{.number}}"
+        if match["reference"]:
+            return f"{match[0]}\u200b"  # pandoc would take the brackets to it
         return match[0]
 
     return _MARKED.sub(mark, markdown)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
-from labreport.document import REFERENCE_OR_CITATION, Document
+from labreport.document import ELEMENT, REFERENCE_OR_CITATION, Document
 from labreport.expressions import CODE, find_claim, one_line
 from labreport.live import FALSE
 from labreport.messages import FLOATS, MIME
@@ -18,9 +18,11 @@ from labreport.pandoc import Tree, nodes, write
 
 _PIECE = re.compile(
     rf"{CODE}|\{{\{{(?P<inner>[^{{}}]+)\}}\}}|(?P<token>{REFERENCE_OR_CITATION})"
-    r"|(?P<comment><!--.*?-->)|(?P<equation>\\(?:begin|end)\{equation\*?\})"
-    r"|\s*\\label\{eq-(?P<label>[^}]*)\}|\s*\{#sec-[^}]*\}|(?m:^(?P<heading>#{1,3} +))"
+    r"|(?P<comment><!--.*?-->)|(?P<tag></?[A-Za-z][\w-]*(?:\s[^<>]*)?/?>)"
+    r"|(?:\$\$|\\begin\{equation\*?\})(?P<tex>.+?)(?:\$\$|\\end\{equation\*?\})"
+    r"|\s*\{#sec-[^}]*\}|(?m:^(?P<heading>#{1,3} +))"
 )
+_LABEL = re.compile(r"\s*\\label\{eq-([^}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,11 @@ class Filler:
             if match["comment"]:
                 is_refuted = find_claim(match["comment"]) in self.refuted
                 return f"**[{FALSE}.]**" if is_refuted else ""
-            if match["equation"]:
-                return "$$"
-            if match["label"]:
-                label = f"eq-{self.document.source.number}-{match['label']}"
-                named = self.document.labels[label].words
-                return rf"\tag{{{named.strip('Equation ()')}}}"
+            if match["tex"]:
+                return self._write_equation(match["tex"])
+            if match["tag"]:
+                is_element = ELEMENT.fullmatch(match["tag"])
+                return match["tag"] if is_element else f"\\{match['tag']}"
             if match["heading"]:
                 heading = next(numbered, None)
                 if heading is None:
@@ -62,6 +63,28 @@ class Filler:
             return match[0] if match["fence"] or match["tick"] else ""
 
         return _PIECE.sub(write_piece, markdown)
+
+    def caption(self, label: str) -> str:
+        """Return the caption of a figure or a table as the code has it now; "" if code
+        makes it.
+        """
+        named = self.document.labels.get(label)
+        for part in self.document.parts[named.position - 1 :] if named else ():
+            for shown in part.floats:
+                if label.endswith(f"-{shown.name}") and shown.written:
+                    return f"**{named.words}:** {shown.written}"
+            break
+        return ""
+
+    def _write_equation(self, tex: str) -> str:
+        """Write a formula on lines of its own, with its number if it has a label."""
+        named = _LABEL.search(tex)
+        if not named:
+            return f"$${tex}$$"
+        label = f"eq-{self.document.source.number}-{named[1]}"
+        number = self.document.labels[label].words.strip("Equation ()")
+        formula = _LABEL.sub("", tex).strip()
+        return f"{anchor(label)}\n\n$$ {formula} \\tag{{{number}}} $$"
 
 
 def anchor(label: str) -> str:
@@ -103,10 +126,11 @@ def _fill_outputs(cell: NotebookNode, filler: Filler) -> list[NotebookNode]:
         if kind in FLOATS:
             number = filler.document.source.number
             label = f"{FLOATS[kind]}-{number}-{message['name']}"
-        if "text/markdown" in data and message["kind"]:
-            data["text/markdown"] = filler.fill(data["text/markdown"], cell.id)
         if kind == "caption":
-            data["text/markdown"] = anchor(label) + data["text/markdown"]
+            caption = filler.caption(label) or data["text/markdown"]
+            data["text/markdown"] = f"{anchor(label)}{caption}"
+        if kind and "text/markdown" in data:
+            data["text/markdown"] = filler.fill(data["text/markdown"], cell.id)
         if kind == "values":
             marks = re.findall(r'<p class="labreport-false">.*?</p>', data["text/html"])
             data["text/html"] = "\n".join(marks)

@@ -16,6 +16,8 @@ from labreport.copies import HIDDEN, make_copies
 from labreport.pandoc import run_pandoc, write
 from labreport.report import TEMPLATES
 
+READER = "ipynb+footnotes+smart+subscript+superscript+definition_lists"
+
 
 def make_pages(contents: Contents) -> dict[str, str]:
     """Write index.html and a page for each chapter, by file name."""
@@ -50,9 +52,9 @@ def _write_page(chapter: Chapter, copy: NotebookNode, around: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         template = Path(folder, "page.html")
         template.write_text(around, encoding="utf-8")
-        options = ["--from", "ipynb", "--to", "html", "--mathml", "--embed-resources"]
+        options = ["--from", READER, "--to", "html", "--mathml", "--embed-resources"]
         options += [f"--template={template}", f"--metadata=pagetitle:{chapter.name}"]
         page = run_pandoc(nbformat.writes(copy), options)
     page = re.sub(r'(href="[^"/:]+)\.ipynb', r"\1.html", page)
     # A picture has its caption below.
-    return re.sub(r"<img (?![^>]*alt=)", '<img alt="" ', page)
+    return re.sub(r'<img (role="img" )?(?![^>]*alt=)', '<img alt="" ', page)

@@ -28,7 +28,7 @@ from pygments.token import Comment, Keyword, Name, Number, Operator, String, Tok
 
 from labreport import expected, located
 from labreport.contents import PROSE, Chapter, Contents, front_and_back
-from labreport.document import Part, Text, cited_works, is_comment, visibility
+from labreport.document import ELEMENT, Part, Text, cited_works, is_comment, visibility
 from labreport.live import FALSE
 from labreport.messages import FLOATS, MIME, encode, messages
 from labreport.pandoc import Node, Tree, has_class, raw, string, walk, write
@@ -37,12 +37,6 @@ from labreport.report import TEMPLATES, Report
 LEAST = 4  # lines of a cell that stay together above and below the end of a page
 OPTIONS = ["--wrap=preserve", "--syntax-highlighting=none"]
 OPTIONS.append("--top-level-division=chapter")
-# Of HTML, what a paragraph or a block may have beside text; anything else is text that
-# has angle brackets.
-_ELEMENT = re.compile(
-    r"</?(a|b|br|center|code|del|details|div|em|i|img|ins|kbd|mark|p|pre|s|small|span"
-    r"|strong|su[bp]|summary|table|tbody|t[dhr]|thead|u)\b[^<>]*>"
-)
 
 
 class SoberStyle(Style):
@@ -104,7 +98,7 @@ class _Writer:
         language, text = node["c"]
         if is_comment(node):
             return []
-        if language in ("html", "latex") and _ELEMENT.fullmatch(text.strip()):
+        if language in ("html", "latex") and ELEMENT.fullmatch(text.strip()):
             return [node]
         is_block = node["t"] == "RawBlock"
         return [{"t": "Para", "c": [string(text)]}] if is_block else [string(text)]

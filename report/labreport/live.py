@@ -175,7 +175,7 @@ def make_script(notebook: Notebook) -> str:
     answers: dict[str, str] = {}
     for token, answer in document.answers.items():
         answers[token] = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", answer)  # no links
-    works = "\n".join(write(list(notebook.works.values()), "html"))
+    works = "\n".join(write(list(notebook.works.values()), "html", ["--wrap=none"]))
     chapter = {"answers": answers, "headings": headings, "works": works}
     folder = Path(__file__).parent
     style = (folder / "live.css").read_text(encoding="utf-8")

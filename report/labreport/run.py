@@ -4,11 +4,11 @@ import ast
 import asyncio
 import copy
 import re
-import signal
 import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
@@ -107,10 +107,27 @@ def run_notebooks(sources: Sequence[Source], run: Run, say: Say) -> None:
 
     environment.limit_threads()
     ordered = sorted(sources, key=cost, reverse=True)
-    asyncio.run(_run_all(ordered, run, say))
+    begun: list[asyncio.Task] = []
+    # In a thread of its own nbclient leaves Ctrl-C alone, which is the command's.
+    with ThreadPoolExecutor(1) as thread:
+        done = thread.submit(asyncio.run, _run_all(ordered, run, say, begun))
+        try:
+            done.result()
+        except KeyboardInterrupt:
+            for task in begun:
+                task.get_loop().call_soon_threadsafe(task.cancel)
+            raise
 
 
-async def _run_all(sources: Sequence[Source], run: Run, say: Say) -> None:
+async def _run_all(
+    sources: Sequence[Source], run: Run, say: Say, begun: list[asyncio.Task]
+) -> None:
+    """Run notebooks side by side; `begun` takes the task, which may be cancelled."""
+    task = asyncio.current_task()
+    if task:
+        begun.append(task)
+    # What a kernel's watcher says of a kernel that was stopped is no news.
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
     free = asyncio.Semaphore(environment.num_processes())
 
     async def run_one(row: int, source: Source) -> None:
@@ -185,8 +202,6 @@ async def _run_cells(
     index = -1
     try:
         async with client.async_setup_kernel(cleanup_kc=True):
-            if sys.platform != "win32":  # Ctrl-C is the command's, not nbclient's
-                asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
             for index, cell in enumerate(bar):
                 await client.async_execute_cell(cell, index)
             return await _ask(client)

@@ -66,13 +66,14 @@ def read_values(notebook: NotebookNode) -> dict[str, str]:
     values: dict[str, str] = {}
     known: dict[str, str] = {}
     waiting: list[str] = []
-    for cell in reversed(notebook.cells):
+    for place, cell in reversed(list(enumerate(notebook.cells))):
         waiting.append(cell.id)
-        if cell.cell_type != "code":
+        if cell.cell_type != "code" and place > 0:
             continue
         for message in messages(cell, "values"):
-            for placeholder, text in message["texts"].items():
-                known[placeholder] = text.get("text", "–")
+            for placeholder, said in message["texts"].items():
+                if "text" in said:
+                    known[placeholder] = said["text"]
         for below in waiting:
             for placeholder, text in known.items():
                 values[f"{below} {placeholder}"] = text

@@ -45,7 +45,7 @@ def built(home):
     return home / "report" / "build"
 
 
-@pytest.mark.report
+@pytest.mark.smoke
 @pytest.mark.programs("latexmk")
 def test_report_is_built_from_the_notebooks(built):
     assert main(["report", "--profile", "smoke"]) == 0
@@ -71,7 +71,7 @@ def test_report_is_built_from_the_notebooks(built):
     } == {"smoke"}
 
 
-@pytest.mark.report
+@pytest.mark.smoke
 def test_pages_break_no_rule_of_wcag(built, browser):
     for scheme, path in zip(
         itertools.cycle(("light", "dark")),

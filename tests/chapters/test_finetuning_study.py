@@ -60,7 +60,7 @@ def test_of_settings_that_cannot_be_told_apart_the_shortest_is_chosen(fold):
 
 def test_fine_tuned_scores_are_committed_by_network_and_part(monkeypatch, tmp_path):
     setting = study.Setting(3e-3, 2)
-    monkeypatch.setattr(study.paths, "results", lambda: tmp_path)
+    monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
     chosen = (setting, {setting: 0.5})
     monkeypatch.setattr(study, "choose_setting", lambda score, settings: chosen)
     parts = {"train": np.ones((3, 15)), "test": np.zeros((2, 4, 15))}

@@ -82,15 +82,3 @@ def test_markdown_has_a_sentence_a_line(cells):
             for line in cell.source.splitlines():
                 is_item = re.match(r"\d+\. ", line)  # one line, whatever it says
                 assert is_item or not NEXT_SENTENCE.search(line), line
-
-
-def test_a_section_of_the_appendix_is_a_table_and_few_words():
-    written = ""
-    for cell in read_cells("5_evidence"):
-        tables = " ¤ " * cell.source.count("show_table(")
-        written += f"\n{cell.source if cell.cell_type == 'markdown' else tables}"
-    for section in written.split("\n## ")[1:]:
-        body = re.sub(r"\$[^$]*\$|\{\{.*?\}\}", "N", section.partition("\n")[2])
-        words = re.sub(r"<!--.*?-->|\[@[^]]*\]", "", body).replace(" .", ".").split()
-        assert words.count("¤") == 1
-        assert len(words) - 1 <= 120, section

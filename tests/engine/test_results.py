@@ -2,7 +2,6 @@
 what is written comes back.
 """
 
-import copy
 import json
 
 import numpy as np
@@ -89,39 +88,18 @@ def test_a_difference_is_welch_s_and_of_shares_in_points(moons):
     assert tuple(found) == pytest.approx(compare([2.5, 3], [2.5, 3]))
 
 
-def test_a_table_has_the_scores_of_its_runs_and_what_they_gain(moons):
-    runs = {"source only": "plain", "adapted": "DANN"}
-    scores = {"minutes": ".1f", "accuracy": ".2f"}
-    table = moons.table(runs, scores, gain_over="source only")
+def test_a_difference_is_in_points_for_shares_and_corrected_for_many(moons):
     gain = moons.difference("DANN", "plain", "accuracy")
-    assert table["adapted"].gain == gain
-    assert table["adapted"].accuracy == moons.score("DANN", "accuracy")
-    assert table.columns == ["", "minutes", "accuracy", "gain"]
-    assert table.rows == [
-        ["source only", "2.8 ± 0.4", "0.62 ± 0.18", "–"],
-        ["adapted", "–", "0.94 ± 0.09", f"{gain:+.1f}"],
-    ]
-    assert table.family == "a single comparison"
+    assert gain == compare([87.5, 100.0], [50.0, 75.0])
+    corrected = moons.difference("DANN", "plain", "accuracy", 2)
+    assert corrected == compare([87.5, 100.0], [50.0, 75.0], 2)
 
 
-def test_gains_of_one_table_are_corrected_for_each_other(moons):
-    runs = {"source only": "plain", "adapted": "DANN", "again": "DANN"}
-    table = moons.table(runs, ["accuracy"], gain_over="source only")
-    assert table["again"].gain == moons.difference("DANN", "plain", "accuracy", 2)
-    assert table.family == "corrected for 2 comparisons"
-    assert moons.table(runs, ["accuracy"]).family == ""
-
-
-def test_a_table_may_have_what_has_no_seeds(moons):
-    table = moons.table({"real": {"accuracy": 1}}, {"accuracy": ".2f"})
-    assert table.rows == [["real", "1.00"]]
-
-
-def test_a_row_is_copied_and_says_which_scores_it_has(moons):
-    row = moons.table(["DANN"], ["accuracy"])["DANN"]
-    assert copy.deepcopy(row) == row
-    with pytest.raises(AttributeError, match="a score among accuracy, got 'loss'"):
-        _ = row.loss
+def test_the_scores_of_a_run_are_those_that_each_seed_has(moons):
+    plain = moons.scores("plain")
+    assert plain.accuracy == moons.score("plain", "accuracy")
+    assert moons.scores({"accuracy": 1.0}).accuracy.mean == 1
+    assert vars(moons.scores("DANN")).keys() == {"accuracy", "loss"}
 
 
 def test_joined_studies_are_compared_in_one_table_and_stay_as_they_were(moons):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from conftest import code
@@ -10,7 +11,7 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_notebook
 
 from dlapps.core.runtime import Bar
-from labreport.editions.execute import OwnKernelManager
+from labreport.run import OwnKernelManager
 
 LOOPS = """
 from dlapps.core import assets
@@ -31,9 +32,14 @@ print(*[line.split("|")[0] for _, line in shown], sep=";")
 """
 
 
+class Manager(OwnKernelManager):
+    def __init__(self, **_):
+        super().__init__(Path("bars.ipynb"), Path.cwd())
+
+
 def run(options=""):
     notebook = new_notebook(cells=[code(LOOPS.format(options=options))])
-    NotebookClient(notebook, kernel_manager_class=OwnKernelManager).execute()
+    NotebookClient(notebook, kernel_manager_class=Manager).execute()
     return notebook.cells[0].outputs
 
 
