@@ -122,7 +122,8 @@ class Chapter:
             raise expected(wanted, f"{caption!r:.40}", "say what one sees")
         prefix = FLOATS[kind]
         label = f"{prefix}-{self.number}-{name}"
-        metadata = {"image/png": {"alt": caption}} if kind == "figure" else None
+        # The caption stands below.
+        metadata = {"image/png": {"alt": f"figure {name}"}}
         message = {"name": name, "caption": caption, **parts}
         _show(kind, message, f"{kind} {name}: {caption}", shown, metadata)
         known = self._notebook.document.labels.get(label)

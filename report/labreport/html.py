@@ -52,8 +52,12 @@ def _write_page(chapter: Chapter, copy: NotebookNode, around: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         template = Path(folder, "page.html")
         template.write_text(around, encoding="utf-8")
-        options = ["--from", READER, "--to", "html", "--mathml", "--embed-resources"]
-        options += [f"--template={template}", f"--metadata=pagetitle:{chapter.name}"]
+        options = ["--from", READER, "--to", "html", "--mathml", "--wrap=none"]
+        options += [
+            "--embed-resources",
+            f"--template={template}",
+            f"--metadata=pagetitle:{chapter.name}",
+        ]
         page = run_pandoc(nbformat.writes(copy), options)
     page = re.sub(r'(href="[^"/:]+)\.ipynb', r"\1.html", page)
     # A picture has its caption below.

@@ -15,7 +15,7 @@ from dlapps.core import paths as library_paths
 from dlapps.core.runtime import make_generator
 from dlapps.core.weights import save_weights
 from dlapps.gan import flow, judge
-from labreport import paths, results
+from labreport import results
 from studies import flow as flow_study
 from studies import gan as study
 from studies import gan_judge
@@ -56,10 +56,8 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "SEEDS_OF_MANY", 1)
     for module in (study, flow_study, gan_judge):
         monkeypatch.setattr(module, "load_images", load_images)
-    folder = tmp_path / "results"
-    monkeypatch.setattr(paths, "cache", lambda: tmp_path / "cache")
-    monkeypatch.setattr(paths, "results", lambda: folder)
-    monkeypatch.setattr(paths, "networks", lambda: folder)
+    monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
+    folder = tmp_path / "data" / "networks"
     monkeypatch.setattr(library_paths, "networks", lambda: folder)
     images, labels = load_images("train")
     classifier = judge.fit_digit_classifier(images, labels, num_epochs=1)
@@ -86,7 +84,7 @@ def test_every_run_gets_its_entry_once(small, monkeypatch):
     assert made["grey"]["frechet_ratio"]["black and grey"][0] == 1
     assert made["floor"] > 0
     assert made["grey"]["ground"] == [0, 3, 6, 12, 18]
-    with np.load(small / "gan.npz") as samples:
+    with np.load(study.find_report().results / "gan.npz") as samples:
         assert samples["dcgan practical"].shape == (1, 16, 32, 32)
         assert samples["cdcgan tuned"].shape == (1, 100, 32, 32)
         assert samples["dcgan 64 x 64, steady"].shape == (1, 16, 64, 64)
@@ -113,7 +111,7 @@ def test_every_flow_is_trained_and_scored_once(small, monkeypatch):
     # On a machine without checkpoints the committed network is that of seed 0.
     flow_study.checkpoint_of(0).unlink()
     del runs["20 evaluations"]["0"]
-    (small / "flow.json").write_text(json.dumps(made))
+    (study.find_report().results / "flow.json").write_text(json.dumps(made))
     monkeypatch.setattr(flow_study, "train", lambda seed: pytest.fail("trained twice"))
     again = json.loads(flow_study.make_flow().read_text())
     assert again["runs"]["20 evaluations"].keys() == {"0", "1"}
@@ -125,7 +123,7 @@ def entry_of(num_steps, guidance, accuracy):
 
 
 def test_the_choice_is_what_teaches_most(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "results", lambda: tmp_path)
+    monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
     sampling = {"num_steps": 20, "solver": "euler", "guidance": 1}
     not_taught = {"sampling": sampling, "frechet": 0.9}
     trials = [entry_of(10, 1, 0.97), entry_of(5, 1.5, 0.985), entry_of(5, 2, 0.98)]

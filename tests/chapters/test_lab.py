@@ -168,12 +168,12 @@ def run_cell(page, index):
 
 
 def wait_for(page, words):
-    notebook = page.locator(".jp-Notebook")
     for _ in range(100):
-        if words in notebook.inner_text():
+        shown = page.locator(".jp-Notebook").inner_text().replace("\u00a0", " ")
+        if words in shown:
             break
         page.wait_for_timeout(100)
-    assert words in notebook.inner_text()
+    assert words in shown
 
 
 def save(page):
