@@ -13,7 +13,7 @@ from test_wheel import BEFORE, snippets
 pytest.importorskip("mypy", reason="no mypy: pip install mypy")
 LABREPORT = """
 from labreport import intervals, results
-from labreport.notebook import Chapter
+from labreport.chapter import Chapter
 
 chapter = Chapter("1_first")
 gain = intervals.compare([1.0, 2.0], [3.0, 4.0])
@@ -62,7 +62,7 @@ def test_strict_types_accept_the_snippets_of_the_readme(check):
 
 def test_strict_types_know_what_a_notebook_takes_from_labreport(check):
     answer = check(LABREPORT)
-    assert "labreport.notebook.chapter.Chapter" in answer
+    assert "labreport.chapter.Chapter" in answer
     assert "labreport.intervals.Interval" in answer
     assert "error" not in answer
 

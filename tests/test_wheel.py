@@ -14,7 +14,7 @@ import pytest
 from conftest import CHECKOUT, MACHINE
 
 pytestmark = pytest.mark.wheel
-NEW = "labreport/editions/template/new"
+NEW = "labreport/new"
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 # What the snippets expect to exist: a folder of pictures, a photo, digits on photos,
@@ -227,10 +227,7 @@ def test_a_report_of_ones_own_takes_under_a_minute_and_no_torch_and_stays_there(
     labreport = str(reporting / "labreport")
     outside = subprocess.run([labreport, "report"], capture_output=True, text=True)
     assert outside.returncode == 2
-    assert (
-        "expected a folder with report/report.toml for labreport report, got "
-        in outside.stderr
-    )
+    assert "make a report with labreport new" in outside.stderr
     subprocess.run(
         [labreport, "new", "mine", "--title", "Mine", "--author", "Me"], check=True
     )

@@ -24,7 +24,7 @@ MNIST_STD = 0.3081
 
 
 class GradientReversal(torch.autograd.Function):
-    """The gradient reversal layer R of Ganin et al. (2016), with the weight lambda:
+    """The gradient reversal layer R of Ganin et al. (2016), with the weight lambda.
 
         forward:   R(x) = x
         backward:  dR/dx = -lambda I

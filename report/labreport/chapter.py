@@ -11,8 +11,7 @@ stands below, $formulas$ and `code`. Besides, prose and captions have:
   `@fig-A-name`, one of another.
 - `## Heading {#sec-name}`, to which `@sec-name` refers.
 - `\label{eq-name}` in an equation, to which `@eq-name` refers.
-- `[@key]` and `@key`, a work in report/references.bib; `[see @fig-name; @key, p. 3]`
-  has both.
+- `[@key]` and `@key`, a work in report/references.bib, as in `[see @key, p. 3]`.
 """
 
 from __future__ import annotations

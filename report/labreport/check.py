@@ -17,7 +17,7 @@ def find_complaints(documents: Sequence[Document]) -> Iterator[str]:
         for text in document.texts:
             for node in nodes(text.tree):
                 if has_class(node, "reference"):
-                    referred.add(node["c"][2][0].removeprefix("#"))
+                    referred.add(node["c"][2][0].rpartition("#")[2])
     for document in documents:
         for place, part in enumerate(document.parts):
             following = document.parts[place + 1 :]

@@ -43,7 +43,7 @@ from labreport.report import Source, tags
 # What a call shows; its second and third argument are name and caption.
 SHOWN = {"show_figure": "fig", "show_table": "tab"}
 TAGS = "parameters remove-cell remove-input remove-output setup title question answer "
-TAGS += "exercise cover appendix raises-exception"
+TAGS += "exercise appendix raises-exception"
 KEY = r"[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?"
 REFERENCE_OR_CITATION = rf"\[[^\[\]]*?@[A-Za-z][^\[\]]*\]|(?<![\w@\\])@{KEY}"
 _REFERENCE = re.compile(r"(fig|tab|sec|eq)-(?:(\d+|[A-Z])-)?(.+)")  # of a key
@@ -416,12 +416,12 @@ class _Resolver:
         for citation in citations:
             key = citation["citationId"]
             label = reference_label(key, self.text.source.number)
-            if not label:
+            if not label and not written:
                 written = [node]  # of works alone
                 break
             if label not in self.labels:
                 wanted = "a reference to something shown"
-                error = expected(wanted, f"@{key}", "correct it")
+                error = expected(wanted, f"@{key}", "correct it, or cite it by itself")
                 self.mistakes.append(f"{self.text.where}: {error}")
                 return [string(f"@{key}")]
             named = self.labels[label]

@@ -68,12 +68,11 @@ class Filler:
         """Return the caption of a figure or a table as the code has it now; "" if code
         makes it.
         """
-        named = self.document.labels.get(label)
-        for part in self.document.parts[named.position - 1 :] if named else ():
+        for part in self.document.parts:
             for shown in part.floats:
-                if label.endswith(f"-{shown.name}") and shown.written:
-                    return f"**{named.words}:** {shown.written}"
-            break
+                number = self.document.source.number
+                if shown.written and label == f"{shown.kind}-{number}-{shown.name}":
+                    return f"**{self.document.labels[label].words}:** {shown.written}"
         return ""
 
     def _write_equation(self, tex: str) -> str:

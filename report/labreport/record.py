@@ -101,7 +101,9 @@ def _is_input(path: Path, report: Report) -> bool:
     path = path.resolve()
     if not path.is_relative_to(report.root):
         is_elsewhere = any(path.is_relative_to(folder) for folder in _ELSEWHERE)
-        return path.is_file() and path.suffix != ".pyc" and not is_elsewhere
+        is_hidden = any(part.startswith(".") for part in path.parts)  # a cache
+        is_kept = path.is_file() and path.suffix != ".pyc"
+        return is_kept and not is_elsewhere and not is_hidden
     below = path.relative_to(report.root)
     # What the engine reads, for prose and settings, and hidden folders.
     is_prose = below.parts[:1] == ("report",) and path.suffix != ".py"

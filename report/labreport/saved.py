@@ -23,6 +23,10 @@ TAGS += ["table", "thead", "tbody", "tr", "th", "td"]
 ATTRIBUTES = {"*": ["class", "id", "align"], "a": ["href"], "img": ["src", "alt"]}
 
 
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    return [{"module": "labreport.saved"}]
+
+
 def _load_jupyter_server_extension(server: Any) -> None:
     """Fill in what this server exports."""
     server.config.Exporter.preprocessors = [Fill]

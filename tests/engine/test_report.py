@@ -3,24 +3,34 @@ reading copies say, and what JupyterLab exports of a chapter.
 """
 
 import base64
-import io
+import html
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import nbformat
-import numpy as np
 import pytest
 from conftest import MACHINE, Project, code, programs, text, violations
 from nbconvert.exporters import HTMLExporter
-from PIL import Image
 from pypdf import PdfReader
+from traitlets.config import Config
 
+from labreport import saved
 from labreport.cli import main
-from labreport.saved import Fill, clean_html
+from labreport.document import read_documents
 
 pytestmark = pytest.mark.report
-TYPED = "Typed: .7z, -1, {x:.1f}, `{{code}}`, List<int>, 5%, a_b_c & more."
+MIME = "application/vnd.labreport+json"
+# A picture of four by four pixels.
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECAIAAAAmkwkpAAAADElEQVR4nGNgIB0AAAA0AAF2"
+DOT += "Xq7DAAAAAElFTkSuQmCC"
+TYPED = r"""Typed: .7z, -1, {x:.1f}, List<int>, 5%, a_b_c, C#, me@home.org, 3 * 4,
+1.5 | 2. Code: `{{code}}`, `@fig-code`, `[@code]`, `<!-- holds: code -->`."""
+PLAIN = [".7z, -1, {x:.1f}, List<int>, 5%, a_b_c, C#, me@home.org, 3 * 4, 1.5 | 2."]
+PLAIN += ["{{code}}", "@fig-code", "[@code]", "<!-- holds: code -->"]
+RAW = ["{{share", "{{number", "{{late", "@fig-noise", "@fig-1", "@tab-all", "@sec-"]
+RAW += ["[@simonyan", "{#sec", "holds: number", "holds: late", "labreport-", "label{eq"]
 ABOVE = """## One {#sec-one}
 
 So {{share:.1%}} of {{number}}, and {{late}}. <!-- holds: number == 4 -->
@@ -36,8 +46,10 @@ $$ 1 + 1 = 2 \\label{eq-sum} $$
 """
 FIGURE = """import os
 import numpy as np
+from labreport import results
 from matplotlib.figure import Figure
 os.chdir("/")
+results.save("moved", {"where": "/"}, [0])
 figure = Figure(figsize=(4, 3))
 axes = figure.subplots()
 axes.imshow(np.random.default_rng(0).random((300, 400)))
@@ -52,20 +64,18 @@ FRAME = """class Frame:  # as pandas has it
         return [{"a": 1, "b": 0.5}, {"a": 2, "b": 0.25}]
     def reset_index(self):
         return self
-chapter.show_table(Frame(), "frame", "A frame.")"""
+chapter.show_table(Frame(), "frame", "A frame.")
+from matplotlib.figure import Figure
+chapter.show_figure(Figure(), "made", f"Made of {1 + 1} parts, as in @fig-1-noise.")"""
 PRINTED = """import warnings
-from IPython.display import HTML, Latex, Markdown, SVG, display
+from IPython.display import HTML, Image, Latex, Markdown, SVG, display
 print("\\x1b[31mred\\x1b[0m", "<b>")
 warnings.warn("mind the gap")
-display(HTML("<table><tr><th>h</th></tr><tr><td>cell</td></tr></table><script>1</script>"))
+display(HTML("<table><tr><td>one cell</td></tr></table><script>alert(1)</script>"))
 display(Markdown("**marked** words"), Latex("$x^2$"))
-display(SVG('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'))"""
-
-
-def dot():
-    file = io.BytesIO()
-    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(file, "PNG")
-    return base64.b64encode(file.getvalue()).decode()
+display(SVG('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'))
+display(Image(data=open("dot.png", "rb").read(), format="png"))"""
+LONG = "\n".join(f"value_{line} = '{{{{v}}}} @fig-v {line}'" for line in range(90))
 
 
 @pytest.fixture(scope="module")
@@ -73,26 +83,30 @@ def built(tmp_path_factory):
     """The project, built in all editions; without TeX there is no PDF."""
     project = Project(tmp_path_factory.mktemp("report"))
     below = text(BELOW)
-    below.attachments = {"dot.png": {"image/png": dot()}}
+    below.attachments = {"dot.png": {"image/png": DOT}}
+    (project.home / "notebooks" / "dot.png").write_bytes(base64.b64decode(DOT))
     project.write(
         "1_first",
         text(TYPED),
         text(ABOVE),
+        code(PRINTED, "remove-input"),
         code("share = 0.25\nnumber = 4"),
         code("if number > 9:\n    chapter.show_figure(figure, 'unseen', 'Unseen.')"),
         code(FIGURE, "remove-input"),
         code("late = 'late'"),
         below,
-        code(PRINTED),
         code("1 / 0", "raises-exception"),
-        code(FRAME, "remove-cell"),
-        text("**Question 3a ★ Bonus**\n\nWhy?", "question"),
+        code("'hidden words'", "remove-cell"),
+        text("**Question 3a ★ Bonus**\n\nWhy?", "question", points=2),
         text("Because.[^n]\n\n[^n]: The second.", "answer"),
     )
     project.write(
-        "2_second", text("## Two {#sec-two}\n\nSee @fig-1-noise, @sec-A-more.")
+        "2_second",
+        text("## Two {#sec-two}\n\nSee @fig-1-noise, @sec-A-more, @fig-A-made."),
+        code(LONG),
     )
-    project.write("more", text("## More {#sec-more}"), tags=["appendix"])
+    appendix = [text("## More {#sec-more}"), code(FRAME, "remove-input")]
+    project.write("more", *appendix, tags=["appendix"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LABREPORT_HOME", str(project.home))
         patch.delenv("DLAPPS_DATA", raising=False)
@@ -104,36 +118,93 @@ def built(tmp_path_factory):
         yield project
 
 
+def one_line(shown):
+    return " ".join(shown.replace("\u00a0", " ").split())
+
+
 def words_of(page):
-    text = re.sub(r"(?s)<style.*?</style>|<script.*?</script>|<[^>]+>", " ", page)
-    return " ".join(text.replace("\u00a0", " ").split())
+    """What a browser shows of a page."""
+    shown = re.sub(r"(?s)<style.*?</style>|<script.*?</script>|<[^>]+>", " ", page)
+    return one_line(html.unescape(shown))
+
+
+def read_copy(project, name):
+    path = project.build / "notebooks" / f"{name}.ipynb"
+    return nbformat.read(path, as_version=4)
+
+
+def markdown_of(notebook):
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    return one_line(" ".join(cells))
 
 
 @pytest.fixture(scope="module")
 def editions(built):
-    """The words of the first chapter in each edition."""
-    page = (built.build / "html" / "1_first.html").read_text()
-    copy = nbformat.read(built.build / "notebooks" / "1_first.ipynb", as_version=4)
-    written = {"html": words_of(page)}
-    sources = [cell.source for cell in copy.cells]
-    written["notebooks"] = " ".join(" ".join(sources).replace("\u00a0", " ").split())
+    """The words of all chapters in each edition."""
+    written = {"html": "", "notebooks": ""}
+    for name in ("1_first", "2_second", "more"):
+        page = (built.build / "html" / f"{name}.html").read_text()
+        written["html"] += f"{words_of(page)} "
+        # A sign that Markdown could read has a backslash.
+        copy = markdown_of(read_copy(built, name))
+        written["notebooks"] += re.sub(r"\\(?=[^\w\s])", "", f"{copy} ")
     if (built.build / "report.pdf").exists():
         pages = PdfReader(built.build / "report.pdf").pages
-        shown = " ".join(page.extract_text() for page in pages)
-        written["pdf"] = " ".join(shown.replace("\u00a0", " ").split())
+        written["pdf"] = one_line(" ".join(page.extract_text() for page in pages))
     return written
 
 
-def test_numbers_stand_above_and_below_their_cells_and_references_have_words(editions):
+def test_numbers_stand_above_and_below_their_cells(editions):
     for edition, words in editions.items():
         assert "So 25.0% of 4, and late." in words, edition
-        assert "Not so: it is late." in words
-        # The figure that no run shows keeps its number.
-        assert re.search(r"Figure 1\.2\S* and", words), edition
-        assert "Noise of 4 &" in words or "Noise of 4 \\& more" in words
-        assert "(1.1)" in words or "tag{1.1}" in words
-        for raw in ("{{share", "@fig-", "[@", "holds:"):
+        assert "Not so: it is late." in words, edition
+        assert "Noise of 4 & more" in words, edition
+        assert "Made of 2 parts, as in" in words, edition
+
+
+def test_a_part_has_one_number_in_jupyter_and_in_all_editions(built, editions):
+    sources = built.report.sources()
+    labels = {}
+    for document in read_documents(sources, built.report.bibliography)[0]:
+        labels |= document.labels
+        path = built.build / "quick" / f"{document.source.name}.ipynb"
+        in_jupyter = path.read_text()
+        for label, named in document.labels.items():
+            is_shown = label.startswith(("fig", "tab")) and label != "fig-1-unseen"
+            assert (f"**{named.words}:**" in in_jupyter) == is_shown, label
+    assert labels["fig-1-unseen"].words == "Figure 1.1"
+    assert "Figure 1.1" not in " ".join(editions.values())
+    for label, number in {
+        "fig-1-noise": "Figure 1.2",
+        "tab-1-all": "Table 1.1",
+        "fig-A-made": "Figure A.1",
+        "tab-A-frame": "Table A.1",
+        "sec-2-two": "Section 2.1",
+        "eq-1-sum": "Equation (1.1)",
+        "sec-A-more": "Section A.1",
+    }.items():
+        assert labels[label].words == number
+        for edition, words in editions.items():
+            if label != "tab-A-frame":  # nothing refers to it
+                assert number in words, (edition, number)
+
+
+def test_nothing_is_left_raw(built, editions):
+    for edition, words in editions.items():
+        if edition == "html":  # but what shows code
+            words = ""
+            for path in sorted((built.build / "html").iterdir()):
+                page = re.sub(r"(?s)<(pre|code)\b.*?</\1>", "", path.read_text())
+                words += words_of(page)
+        for raw in RAW:
             assert raw not in words, (edition, raw)
+
+
+def test_what_was_typed_is_not_rewritten(editions):
+    for edition, words in editions.items():
+        for typed in PLAIN:
+            # A line of a printed page may end anywhere.
+            assert typed.replace(" ", "") in words.replace(" ", ""), (edition, typed)
 
 
 def test_a_sentence_that_the_run_contradicts_is_marked(built, editions, capsys):
@@ -147,41 +218,39 @@ def test_a_sentence_that_the_run_contradicts_is_marked(built, editions, capsys):
     assert "sentences that hold in this run, got 1" in capsys.readouterr().err
 
 
-def test_what_was_typed_is_not_rewritten(editions):
-    for edition, words in editions.items():
-        for typed in (".7z, -1, {x:.1f}", "List<int>", "5%,", "a_b_c"):
-            plain = words.replace("&lt;", "<").replace("&gt;", ">")
-            assert typed in plain.replace("\\", ""), edition
-
-
 def test_tables_have_their_cells_as_they_are(editions):
     for edition, words in editions.items():
-        plain = words.replace("\\", "")
-        for cell in ("a*b", "1,500", "c|d"):
-            assert cell in plain, (edition, cell)
-        assert "A frame" not in plain  # its cell is hidden
+        for cell in ("a*b", "1,500", "c|d", "0.25"):
+            assert cell in words, (edition, cell)
 
 
 def test_outputs_are_shown_by_their_kind(built, editions):
     page = (built.build / "html" / "1_first.html").read_text()
-    for shown in (
-        "red <b>",
-        "mind the gap",
-        "cell",
-        "marked words",
-        "division by zero",
-    ):
-        assert shown in words_of(page).replace("&lt;", "<").replace("&gt;", ">")
-        if "pdf" in editions:
-            assert shown in editions["pdf"], shown
+    editions = {**editions, "html": words_of(page)}
+    del editions["notebooks"]  # which has them as outputs
+    for shown in ("red <b>", "mind the gap", "one cell", "marked words", "by zero"):
+        for edition, words in editions.items():
+            assert shown in words, (edition, shown)
+    for edition, words in editions.items():
+        assert "hidden words" not in words, edition
     assert "\x1b" not in page
+    for picture in ("data:image/svg+xml;base64,", f"data:image/png;base64,{DOT}"):
+        assert picture in page
+    copy = read_copy(built, "1_first")
+    assert "hidden words" not in nbformat.writes(copy)
+
+
+def test_a_long_listing_is_whole_on_paper(editions):
+    words = editions.get("pdf", editions["html"]).replace(" ", "")
+    for line in range(90):
+        assert f"{{{{v}}}}@fig-v{line}" in words
 
 
 def test_a_question_stands_in_a_frame_and_notes_are_each_cell_s_own(editions):
     for edition, words in editions.items():
         assert re.search(r"(?i)question ?3a", words), edition
-        assert "The first." in words
-        assert "The second." in words
+        assert "The first." in words, edition
+        assert "The second." in words, edition
 
 
 def test_results_are_kept_by_name(built):
@@ -197,26 +266,44 @@ def test_results_are_kept_by_name(built):
     assert "The share 25.0% 50.0% (Simonyan and Zisserman 2015)" in index
 
 
+def test_a_cell_that_changes_its_folder_moves_nothing(built):
+    assert (built.home / "data" / "results" / "moved.json").exists()
+    assert (built.build / "quick" / "1_first.ipynb").exists()
+
+
 def test_links_lead_to_what_they_name(built):
     for path in (built.build / "html").glob("*.html"):
-        for target in re.findall(r'href="([^":]*#[^"]+)"', path.read_text()):
+        page = path.read_text()
+        names = re.findall(r'\bid="([^"]*)"', page)
+        assert len(names) == len(set(names)), path.name
+        for target in re.findall(r'href="([^":]*#[^"]+)"', page):
             file, _, label = target.partition("#")
-            page = (path.parent / file if file else path).read_text()
-            assert f'id="{label}"' in page, (path.name, target)
+            named = (path.parent / file if file else path).read_text()
+            assert f'id="{label}"' in named, (path.name, target)
 
 
 def test_a_reading_copy_is_plain_and_small(built):
-    copy = nbformat.read(built.build / "notebooks" / "1_first.ipynb", as_version=4)
+    copy = read_copy(built, "1_first")
     nbformat.validate(copy)
     kinds = set()
     for cell in copy.cells:
         for output in cell.get("outputs", ()):
             kinds.update(output.get("data", {}))
-    assert "application/vnd.labreport+json" not in kinds
+    assert MIME not in kinds
     assert "image/jpeg" in kinds  # a photograph
     code_of = "\n".join(cell.source for cell in copy.cells if cell.cell_type == "code")
     assert "imshow" not in code_of  # a repository's page unfolds hidden code
     assert 'profile = "quick"\nseed = 0' in code_of
+
+
+def test_a_reading_copy_has_what_its_links_lead_to(built):
+    copies = {path.name: path for path in (built.build / "notebooks").iterdir()}
+    for name in copies:
+        markdown = markdown_of(read_copy(built, name.removesuffix(".ipynb")))
+        for file, label in re.findall(r"\]\(([\w.]*)#([\w-]+)\)", markdown):
+            named = markdown_of(nbformat.read(copies[file or name], as_version=4))
+            assert f'<a id="{label}"></a>' in named, (name, label)
+    assert "(#ref-simonyan2015very)" in markdown_of(read_copy(built, "1_first"))
 
 
 def test_pages_break_no_rule_of_wcag(built, browser):
@@ -229,33 +316,22 @@ def test_pages_break_no_rule_of_wcag(built, browser):
 
 @pytest.mark.parametrize("sanitize", [True, False])
 def test_an_exported_page_can_be_handed_in(built, sanitize):
-    path = built.build / "quick" / "1_first.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    exporter = HTMLExporter(
-        preprocessors=[Fill], filters={"clean_html": clean_html}, sanitize_html=sanitize
-    )
+    notebook = nbformat.read(built.build / "quick" / "1_first.ipynb", as_version=4)
+    server = SimpleNamespace(config=Config())
+    saved._load_jupyter_server_extension(server)
+    exporter = HTMLExporter(config=server.config, sanitize_html=sanitize)
     place = {"metadata": {"name": "1_first", "path": str(built.home / "notebooks")}}
     page, _ = exporter.from_notebook_node(notebook, place)
     body = page[page.index("<body") :]
-    words = words_of(re.sub(r"(?s)<pre>.*?</pre>", "", body))
-    for raw in (
-        "&lt;p&gt;",
-        "&lt;h1",
-        "@fig-",
-        "[@simonyan",
-        "{{share",
-        "{#sec",
-        ".jp-",
-    ):
+    words = words_of(re.sub(r"(?s)<(pre|code)\b.*?</\1>", "", body))
+    for raw in (*RAW, "<p>", "<h1", ".jp-"):
         assert raw not in words, raw
-    for shown in (
-        "So 25.0% of 4, and late.",
-        "Figure 1.2",
-        "Very Deep Networks",
-        "1.1 One",
-    ):
+    for shown in ("So 25.0% of 4, and late.", "Figure 1.2", "Very Deep", "1.1 One"):
         assert shown in words, shown
     assert "In this run this does not hold: “Not so: it is late.”" in words
+    assert "document.currentScript" not in page  # of a chapter's first cell
+    if sanitize:
+        assert "alert(1)</script>" not in page
 
 
 def test_a_second_build_runs_and_writes_nothing(built, capsys):

@@ -1,128 +1,195 @@
 """Runs: what makes a chapter run again, and what happens while chapters run."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import code, text
+from conftest import Project, code, text
 
 from labreport.build import find_stale, read_report
 from labreport.cli import main
 from labreport.run import Run
 
 pytestmark = pytest.mark.report
-PROSE = "It is {{value:.2f}}."
-SHOW = """from pathlib import Path
-from matplotlib.figure import Figure
+READS = """import json
 import beside
-value = beside.VALUE + float(open("../data/number.txt").read())
-names = sorted(path.name for path in Path("../data/pictures").iterdir())
-chapter.show_figure(Figure(), "one", "A caption of {{value:.1f}}.")"""
+import numpy as np
+from pathlib import Path
+from matplotlib.figure import Figure
+value = beside.VALUE + float(open("../data/opened.txt").read())
+value += json.loads(Path("../data/read.json").read_text())
+value += np.loadtxt("../data/loaded.csv")
+names = sorted(os.listdir("../data/{listed}") for os in [__import__("os")])
+chapter.show_figure(Figure(), "one", "A caption of {{{{value:.1f}}}}.")"""
+CODE = READS.format(listed="listed")
+PROSE = "It is {{value:.2f}}. <!-- holds: value > 9 -->"
+# Each file, what stands in it, and what it is changed to.
+INPUTS = {
+    "notebooks/beside.py": ("VALUE = 1\n", "VALUE = 2\n"),
+    "data/opened.txt": ("1.5", "2.5"),
+    "data/read.json": ("0.25", "0.75"),
+    "data/loaded.csv": ("0.5", "1.5"),
+}
 
 
-@pytest.fixture
-def ran(project, capsys):
-    """A chapter that ran, and a function that builds and says whether it ran again."""
-    (project.home / "data" / "pictures").mkdir(parents=True)
-    (project.home / "data" / "pictures" / "a.txt").write_text("a")
-    (project.home / "data" / "number.txt").write_text("1.5")
-    (project.home / "notebooks" / "beside.py").write_text("VALUE = 1\n")
-    project.write("1_first", code(SHOW), text(PROSE))
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """A project whose chapter ran, and whose files are older than the run."""
+    project = Project(tmp_path_factory.mktemp("ran"))
+    (project.home / "data" / "listed").mkdir(parents=True)
+    (project.home / "data" / "listed" / "one.txt").write_text("1")
+    for name, (content, _) in INPUTS.items():
+        (project.home / name).write_text(content)
+    project.write("1_first", code(CODE), text(PROSE))
     old = time.time() - 60
-    for path in project.home.rglob("*.*"):
+    for path in project.home.rglob("*"):
         os.utime(path, (old, old))
-    os.utime(project.home / "data" / "pictures", (old, old))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LABREPORT_HOME", str(project.home))
+        patch.delenv("DLAPPS_DATA", raising=False)
+        assert main(["html"]) == 0
+        yield project
 
-    def build(*options):
-        capsys.readouterr()
-        assert main(["html", *options]) == 0, capsys.readouterr().err
-        return "Notebooks to run" in capsys.readouterr().out
 
-    assert build()
-    assert not build()
-    return project, build
+@pytest.fixture(autouse=True)
+def restored(request):
+    """The chapter is as it ran, before each test."""
+    if "ran" in request.fixturenames:
+        project = request.getfixturevalue("ran")
+        project.write("1_first", code(CODE), text(PROSE))
 
 
 def page(project):
     return (project.build / "html" / "1_first.html").read_text()
 
 
-def test_prose_runs_nothing_and_is_written_anew(ran):
-    project, build = ran
-    caption = SHOW.replace("A caption of {{value:.1f}}", "Another of {{value:.3f}}")
-    prose = "# Or {{value:.0f}} @fig-one. <!-- no claim -->"
-    project.write("1_first", code(caption), text(prose.replace("# ", "## ")))
-    assert not build()
-    assert "Another of 2.500" in page(project)
-    assert "Or 2 " in page(project)
-
-
-def is_stale(project):
-    run = Run(project.report, "quick")
+def is_stale(project, profile="quick"):
+    run = Run(project.report, profile)
     documents, _ = read_report(project.report.sources(), run)
     return find_stale(documents, run) != []
 
 
-CHANGES = {
-    "notebooks/1_first.ipynb": ("value = ", "value = 1 + "),
-    "notebooks/beside.py": ("1", "2"),
-    "data/number.txt": ("1.5", "2.5"),
-    "data/pictures/b.txt": ("", "b"),
-    "report/profiles.toml": ("", "[quick]\nnumber = 3\n"),
-}
+def test_what_is_only_written_anew_runs_nothing(ran, capsys):
+    caption = CODE.replace("A caption of {{value:.1f}}", "Another of {{value:.3f}}")
+    prose = "## Or {{value:.0f}}\n\n@fig-one {{value:+.1f}} <!-- holds: value > 9 -->"
+    ran.write("1_first", code(caption), text(prose), text("A cell."))
+    assert main(["html"]) == 0
+    assert "1_first: up to date" in capsys.readouterr().out
+    for shown in ("Another of 3.250", "Or 3<", "+3.2 ", "A cell."):
+        assert shown in page(ran)
 
 
-@pytest.mark.parametrize("asked", ["{{names[0]}}", "<!-- holds: value > 1 -->"])
-def test_what_the_prose_asks_for_anew_makes_it_run_again(ran, asked):
-    project, _ = ran
-    project.write("1_first", code(SHOW), text(f"{PROSE} {asked}"))
-    assert is_stale(project)
+@pytest.mark.parametrize(
+    ("source", "prose"),
+    [
+        (CODE.replace("value += np", "value -= np"), PROSE),
+        (CODE.replace("A caption", "{{names}}: a caption"), PROSE),
+        (CODE, f"{PROSE} {{{{names[0]}}}}"),
+        (CODE, f"{PROSE} <!-- holds: value > 1 -->"),
+    ],
+    ids=["code", "a number of a caption", "a number", "a claim"],
+)
+def test_what_the_notebook_asks_for_anew_makes_it_run_again(ran, source, prose):
+    assert not is_stale(ran)
+    ran.write("1_first", code(source), text(prose))
+    assert is_stale(ran)
 
 
-def test_what_a_run_read_makes_it_run_again(ran, monkeypatch):
-    project, _ = ran
-    for name, (old, new) in CHANGES.items():
-        path = project.home / name
-        before = path.read_text() if old else None
-        path.write_text(before.replace(old, new) if old else new)
-        assert is_stale(project), name
-        path.write_text(before) if old else path.unlink()
-        assert not is_stale(project), name
-    monkeypatch.setenv("LABREPORT_THREADS", "2")
-    assert is_stale(project)
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_file_that_a_run_read_makes_it_run_again(ran, name):
+    path = ran.home / name
+    before, after = INPUTS[name]
+    path.write_text(after)
+    assert is_stale(ran)
+    path.unlink()
+    assert is_stale(ran)
+    path.write_text(before)
+    assert not is_stale(ran)
+
+
+@pytest.mark.parametrize("name", ["two.txt", "two.png"])
+def test_a_new_file_in_a_folder_that_a_run_listed_makes_it_run_again(ran, name):
+    path = ran.home / "data" / "listed" / name
+    path.write_text("2")
+    assert is_stale(ran)
+    path.unlink()
+    assert not is_stale(ran)
+
+
+def test_what_a_run_depends_on_besides_its_code_makes_it_run_again(
+    ran, monkeypatch, tmp_path
+):
+    assert is_stale(ran, "full")
+    profiles = ran.home / "report" / "profiles.toml"
+    profiles.write_text("[quick]\nnumber = 3\n")
+    assert is_stale(ran)
+    profiles.unlink()
+    with monkeypatch.context() as patch:
+        patch.setenv("LABREPORT_THREADS", "2")
+        assert is_stale(ran)
+    assert not is_stale(ran)
+    # A library that declares a setting.
+    installed = tmp_path / "example-1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Name: example\nVersion: 1\n")
+    entry = "[labreport.settings]\nexample = os:getcwd\n"
+    (installed / "entry_points.txt").write_text(entry)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert is_stale(ran)
 
 
 def test_another_seed_has_a_folder_of_its_own(ran):
-    project, build = ran
-    assert build("--seed", "4")
-    assert (project.build / "seed-4" / "html" / "1_first.html").exists()
-    executed = nbformat.read(project.build / "seed-4/quick/1_first.ipynb", as_version=4)
+    assert main(["html", "--seed", "4"]) == 0
+    assert (ran.build / "seed-4" / "html" / "1_first.html").exists()
+    executed = nbformat.read(ran.build / "seed-4/quick/1_first.ipynb", as_version=4)
     assert executed.cells[1].source == 'profile = "quick"\nseed = 4'
+    assert not is_stale(ran)
 
 
-def test_an_edit_while_chapters_run_is_the_next_build_s(project, capsys):
+def test_under_smoke_a_false_claim_is_not_marked(ran):
+    assert "does not hold" in page(ran)
+    assert main(["html", "--profile", "smoke", "--strict"]) == 0
+    assert "does not hold" not in page(ran)
+
+
+EDITS = """import os
+from pathlib import Path
+path = Path("{notebook}")
+value = 1
+path.write_text(path.read_text().replace("number", "count"))"""
+READS_WHAT_CHANGES = """import os
+value = float(open("changing.txt").read())
+os.system("echo 2 > changing.txt")  # as another program does"""
+
+
+def test_what_changes_while_chapters_run_is_the_next_build_s(project, capsys):
     path = project.home / "notebooks" / "1_first.ipynb"
-    edit = f"import pathlib\npath = pathlib.Path({str(path)!r})\nvalue = 1\n"
-    edit += "content = path.read_text().replace('number', 'count')\n"
-    edit += "path.write_text(content)"
-    project.write("1_first", code(edit), text("The number is {{value}}."))
-    project.write("2_second", text("Two."))
+    edits = EDITS.format(notebook=path)
+    project.write("1_first", code(edits), text("The number is {{value}}."))
+    (project.home / "notebooks" / "changing.txt").write_text("1")
+    project.write("2_second", code(READS_WHAT_CHANGES))
+    project.write("more", tags=["appendix"])
     assert main(["html"]) == 0
     assert "The number is 1." in page(project)
     capsys.readouterr()
     assert main(["html"]) == 0
-    assert "2_second: up to date" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "Notebooks to run (quick): 2 of 3" in told
+    assert "more: up to date" in told
     assert "The count is 1." in page(project)
 
 
 def test_a_file_that_is_being_saved_is_read_again(project):
     path = project.write("1_first", text("One."))
     content = path.read_text()
-    path.write_text("")
+    path.write_text(content[:100])
     command = f"/bin/sleep 0.4; /bin/mv '{path}.new' '{path}'"
     path.with_name(path.name + ".new").write_text(content)
     with subprocess.Popen(["/bin/sh", "-c", command]):
@@ -133,54 +200,69 @@ def test_a_file_that_is_being_saved_is_read_again(project):
 
 def test_what_fails_is_told_with_its_cell_and_the_others_run(project, capsys):
     project.write("1_first", code("x = [1, 2]\nx[3]"))
-    project.write("2_second", text("Two {{misspelt}}."))
+    second = project.write("2_second", text("Two {{misspelt}}."))
+    project.write("more", text("Three."), tags=["appendix"])
     assert main(["html"]) == 2
     told = capsys.readouterr()
     assert "IndexError: list index out of range in cell 4 (x = [1, 2])" in told.err
     assert "2_second: ran in" in told.out
     assert (project.build / "quick" / "1_first.failed.ipynb").exists()
-    project.write("1_first")
+    assert not (project.build / "html").exists()
+    project.write("1_first", code("chapter.show_table([], 'none', 'None.')"))
+    assert main(["html"]) == 2
+    told = capsys.readouterr()
+    assert "2_second: up to date" in told.out
+    assert "rows for the table none, got none" in told.err
+    assert "in cell 4 (chapter.show_table([], 'none'" in told.err
+    (project.home / "notebooks" / "1_first.ipynb").unlink()
     assert main(["html"]) == 2
     told = capsys.readouterr().err
-    assert (
-        "2_second, cell 4 (Two {{misspelt}}.): expected a value of {{misspelt}}, "
-        in told
-    )
+    assert f"{second.stem}, cell 4 (Two {{{{misspelt}}}}.): expected a value " in told
     assert "NameError: name 'misspelt' is not defined" in told
-    project.write("2_second", code("chapter.show_table([], 'none', 'None.')"))
+
+
+def test_a_figure_in_a_loop_is_an_error(project, capsys):
+    show = "from matplotlib.figure import Figure\nfor number in range(2):\n"
+    show += "    chapter.show_figure(Figure(), 'one', 'One.')"
+    project.write("1_first", code(show))
     assert main(["html"]) == 2
-    assert "rows for the table none, got none" in capsys.readouterr().err
-
-
-def test_under_smoke_a_false_claim_is_not_marked(project):
-    project.write("1_first", code("x = 1"), text("Two. <!-- holds: x == 2 -->"))
-    assert main(["html", "--profile", "smoke", "--strict"]) == 0
-    assert "does not hold" not in page(project)
+    assert "1_first" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_a_run_and_its_kernels(project):
     project.write("1_first", code("import time\ntime.sleep(100)"))
+    sockets = tempfile.mkdtemp()
 
     def listen():
         # Started in the background, a process ignores Ctrl-C.
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     command = [sys.executable, "-m", "labreport.cli", "html"]
+    started = time.time()
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, preexec_fn=listen
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=listen,
+        env={**os.environ, "TMPDIR": sockets},
     ) as process:
-        while not kernels_of(process.pid):
+        while not kernels_of(process.pid) and time.time() < started + 60:
             time.sleep(0.1)
         time.sleep(1)
+        kernels = kernels_of(process.pid)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "stopped; what was finished is kept" in told
-    assert not kernels_of(process.pid)
+    assert kernels
+    assert not [kernel for kernel in kernels if is_running(kernel)]
+    shutil.rmtree(sockets)
 
 
 def kernels_of(parent):
     """The processes that this one started."""
-    listed = subprocess.run(["/bin/ps", "-eo", "ppid,pid,args"], capture_output=True)
-    lines = listed.stdout.decode().splitlines()
-    return [line for line in lines if line.split()[0] == str(parent)]
+    return Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+
+
+def is_running(number):
+    return Path("/proc", number).exists()

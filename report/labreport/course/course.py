@@ -89,15 +89,16 @@ def find_files_beside(run: Run, name: str) -> dict[str, Path]:
     """
     report = run.report
     read = read_notebook(run.executed(name)).metadata.labreport["files"]
-    paths = [report.root / file for file in read]
-    paths += (report.notebooks / "checks").glob("*.py")
-    paths += [report.folder / "profiles.toml", report.bibliography]
     files: dict[str, Path] = {}
-    for path in paths:
-        if path.is_file() and path.is_relative_to(report.root):
-            beside = path.relative_to(report.root).as_posix()
-            files[beside.removeprefix("notebooks/")] = path
-    return files
+    for file in read:
+        if file.startswith(("notebooks/", "data/results/")):
+            files[file.removeprefix("notebooks/")] = report.root / file
+    for path in (report.notebooks / "checks").glob("*.py"):
+        files[f"checks/{path.name}"] = path
+    for path in (report.folder / "profiles.toml", report.bibliography):
+        if path.is_file():
+            files[f"report/{path.name}"] = path
+    return {beside: path for beside, path in files.items() if path.is_file()}
 
 
 def make_notebook(document: Document, report: Report) -> NotebookNode:
