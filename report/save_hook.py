@@ -1,4 +1,4 @@
-"""What JupyterLab's server runs after it saves a notebook of this clone (`make lab`)."""
+"""What JupyterLab's server runs after it saves a notebook of this clone, `make lab`."""
 
 import subprocess
 from functools import partial

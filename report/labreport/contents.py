@@ -23,7 +23,7 @@ from labreport.document import (
     write_text,
 )
 from labreport.expressions import mark_markdown, split_format, write_evaluated
-from labreport.messages import FLOATS, MIME, messages
+from labreport.messages import FLOATS, MIME, Known, messages, read_values
 from labreport.numbering import Label
 from labreport.pandoc import Node, Tree, has_class, nodes, span, string
 from labreport.report import TEMPLATES, read_notebook, read_toml
@@ -164,6 +164,9 @@ def _collect_texts(chapter: Chapter, part: Part) -> None:
             place = (part.position, index)
             chapter.texts[place] = _read_float(chapter, part, message)
             label = f"{FLOATS[message['kind']]}-{chapter.number}-{message['name']}"
+            if label in chapter.labels.values():
+                wanted = f"{message['name']} to be shown once"
+                raise expected(wanted, "twice", "write a call for each, with its name")
             chapter.labels[place] = label
         elif not message:
             for kind in RICH:
@@ -213,51 +216,52 @@ def _evaluate(chapter: Chapter) -> None:
     """Put the values of placeholders into the texts of a chapter, and mark the claims
     that do not hold.
     """
-    parts = chapter.document.parts
-    for part in parts:
-        values: dict[str, Any] = {}
-        claims: dict[str, bool] = {}
-        errors: dict[str, str] = {}
-        # The first cell at or below the code above that gave a value counts.
-        for later in reversed(parts[max(part.above - 1, 0) :]):
-            for message in messages(later.cell, "values"):
-                values |= message["values"]
-                for said, found in (message["texts"] | message["claims"]).items():
-                    if "holds" in found:
-                        claims[said] = found["holds"]
-                    errors[said] = found.get("error", "")
-        texts: dict[str, str] = {}
+    known = read_values(chapter.notebook.cells)
+    for part in chapter.document.parts:
         with located(part.where):
-            for placeholder in part.placeholders:
-                expression, _ = split_format(placeholder)
-                if expression not in values:
-                    got = errors.get(placeholder, "none").removesuffix(".")
-                    wanted = f"a value of {{{{{placeholder}}}}}"
-                    raise expected(wanted, got, "correct it or the cell")
-                value = values[expression]
-                texts[placeholder] = write_evaluated(placeholder, value)
-                number = {"expression": placeholder, "text": texts[placeholder]}
-                number |= {"value": value["value"], "cell": part.cell.id}
-                chapter.numbers[f"{part.cell.id} {placeholder}"] = number
+            texts = _write_values(chapter, part, known[part.cell.id])
             for claim, comment in part.claims.items():
-                if claim not in claims:
+                if claim not in known[part.cell.id].claims:
                     wanted = f"the claim {claim!r} to be true or false"
-                    got = errors.get(claim, "none")
+                    got = known[part.cell.id].errors.get(claim, "none")
                     raise expected(wanted, got, "correct it or the cell")
                 # The profile smoke has too few data for any claim.
-                if not claims[claim] and chapter.description["profile"] != "smoke":
+                is_judged = chapter.description["profile"] != "smoke"
+                if is_judged and not known[part.cell.id].claims[claim]:
                     sentence = sentence_before(comment, part.tree, texts)
-                    start = shorten(sentence, 70, placeholder="…")
-                    place = f"{chapter.name}, cell {part.position}"
-                    line = f"{place}: “{start}” (claim: {claim})"
-                    chapter.refuted.append(line)
-                    chapter.false.add(claim)
-                    mark = span([], "refuted")
-                    is_block = comment["t"] == "RawBlock"
-                    comment.update({"t": "Para", "c": [mark]} if is_block else mark)
+                    _refute(chapter, part, claim, comment, sentence)
         for (position, _), text in chapter.texts.items():
             if position == part.position:
                 _write_numbers(text, texts)
+
+
+def _write_values(chapter: Chapter, part: Part, known: Known) -> dict[str, str]:
+    """Write the placeholders of a cell, and note them; return their texts."""
+    texts: dict[str, str] = {}
+    for placeholder in part.placeholders:
+        value = known.values.get(split_format(placeholder)[0])
+        if value is None:
+            got = known.errors.get(placeholder, "none").removesuffix(".")
+            wanted = f"a value of {{{{{placeholder}}}}}"
+            raise expected(wanted, got, "correct it or the cell")
+        texts[placeholder] = write_evaluated(placeholder, value)
+        number = {"expression": placeholder, "text": texts[placeholder]}
+        number |= {"value": value["value"], "cell": part.cell.id}
+        chapter.numbers[f"{part.cell.id} {placeholder}"] = number
+    return texts
+
+
+def _refute(
+    chapter: Chapter, part: Part, claim: str, comment: Node, sentence: str
+) -> None:
+    """Note a claim that does not hold, and mark it in its text."""
+    start = shorten(sentence, 70, placeholder="…")
+    place = f"{chapter.name}, cell {part.position}"
+    chapter.refuted.append(f"{place}: “{start}” (claim: {claim})")
+    chapter.false.add(claim)
+    mark = span([], "refuted")
+    is_block = comment["t"] == "RawBlock"
+    comment.update({"t": "Para", "c": [mark]} if is_block else mark)
 
 
 def _write_numbers(text: Text, texts: Mapping[str, str]) -> None:

@@ -14,7 +14,9 @@ Each message has its "kind":
 """
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import Any
 
 from nbformat import NotebookNode
@@ -29,6 +31,44 @@ def messages(cell: NotebookNode, kind: str) -> Iterator[Any]:
         message = output.get("data", {}).get(MIME)
         if message and message["kind"] == kind:
             yield message
+
+
+@dataclass
+class Known:
+    """What a run said of expressions and claims: their values, whether they hold, the
+    texts of placeholders, and what went wrong.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    claims: dict[str, bool] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+def read_values(cells: Sequence[NotebookNode]) -> dict[str, Known]:
+    """Read for each cell, by its id, what is known to its prose: what the first cell
+    said that had a value, from the code above it to the end.
+    """
+    known = Known()
+    found: dict[str, Known] = {}
+    waiting: list[str] = []
+    for place, cell in reversed(list(enumerate(cells))):
+        waiting.append(cell.id)
+        if cell.cell_type != "code" and place > 0:
+            continue
+        for message in messages(cell, "values"):
+            known.values |= message["values"]
+            for said, answer in (message["texts"] | message["claims"]).items():
+                if "holds" in answer:
+                    known.claims[said] = answer["holds"]
+                elif "text" in answer:
+                    known.texts[said] = answer["text"]
+                else:
+                    known.errors[said] = answer["error"]
+        for below in waiting:
+            found[below] = deepcopy(known)
+        waiting.clear()
+    return found
 
 
 def encode(content: bytes) -> str:

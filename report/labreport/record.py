@@ -22,7 +22,7 @@ from nbformat import NotebookNode
 
 from labreport.document import Document, find_calls, name_and_caption
 from labreport.expressions import can_write, split_format
-from labreport.messages import messages
+from labreport.messages import read_values
 from labreport.report import Report, tags
 
 LARGE = 20_000_000  # bytes above which a file is known by its size and time
@@ -167,18 +167,15 @@ def is_stale(
 
 
 def _has_values(document: Document, executed: NotebookNode) -> bool:
-    """Return whether a run evaluated all that the prose asks for now."""
-    values: dict[str, Any] = {}
-    claims: dict[str, Any] = {}
-    for cell in executed.cells:
-        for message in messages(cell, "values"):
-            values |= message["values"]
-            claims |= message["claims"]
+    """Return whether a run evaluated all that the prose asks for now, or failed to."""
+    known = read_values(executed.cells)[executed.cells[0].id]
     for part in document.parts:
         for placeholder in part.placeholders:
             expression, form = split_format(placeholder)
-            if expression not in values or not can_write(values[expression], form):
+            value = known.values.get(expression)
+            has_failed = value is None and placeholder in known.errors
+            if not has_failed and (value is None or not can_write(value, form)):
                 return False
-        if not part.claims.keys() <= claims.keys():
+        if not part.claims.keys() <= known.claims.keys() | known.errors.keys():
             return False
     return True

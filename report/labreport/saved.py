@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 from labreport import LabreportError
 from labreport.filled import Filler, fill_notebook
 from labreport.live import Notebook
-from labreport.messages import messages
+from labreport.messages import read_values
 from labreport.report import find_report
 
 TAGS = ["p", "br", "hr", "div", "span", "pre", "samp", "img", "section", "del", "sub"]
@@ -55,31 +55,12 @@ class Fill(Preprocessor):
         path = Path(place.get("path", "."), f"{place.get('name', '')}.ipynb")
         try:
             prose = Notebook(find_report(path.parent), path, path.stem)
-            filler = Filler(prose.document, read_values(notebook))
+            values: dict[str, str] = {}
+            for cell, known in read_values(notebook.cells).items():
+                for placeholder, text in known.texts.items():
+                    values[f"{cell} {placeholder}"] = text
+            filler = Filler(prose.document, values)
             fill_notebook(notebook, filler, prose.works)
         except LabreportError as error:
             self.log.warning("labreport: %s", error)
         return notebook, resources
-
-
-def read_values(notebook: NotebookNode) -> dict[str, str]:
-    """Read the texts of placeholders from the outputs of a notebook, by the id of their
-    cell and the placeholder: those of the first cell at or below the code above it that
-    has one.
-    """
-    values: dict[str, str] = {}
-    known: dict[str, str] = {}
-    waiting: list[str] = []
-    for place, cell in reversed(list(enumerate(notebook.cells))):
-        waiting.append(cell.id)
-        if cell.cell_type != "code" and place > 0:
-            continue
-        for message in messages(cell, "values"):
-            for placeholder, said in message["texts"].items():
-                if "text" in said:
-                    known[placeholder] = said["text"]
-        for below in waiting:
-            for placeholder, text in known.items():
-                values[f"{below} {placeholder}"] = text
-        waiting.clear()
-    return values

@@ -6,7 +6,7 @@ import pytest
 from conftest import code, text
 
 from labreport.live import LiveProse, Notebook, make_script
-from labreport.saved import read_values
+from labreport.messages import read_values
 
 ABOVE = "In all {{total:.1f}}, of {{parts}}. <!-- holds: total > 5 -->"
 
@@ -106,7 +106,12 @@ def test_a_saved_value_is_that_of_the_first_cell_that_has_it():
     mime = "application/vnd.labreport+json"
 
     def ran(number):
-        said = {"kind": "values", "claims": {}, "texts": {"x": {"text": number}}}
+        said = {
+            "kind": "values",
+            "values": {},
+            "claims": {},
+            "texts": {"x": {"text": number}},
+        }
         return [{"output_type": "display_data", "data": {mime: said}, "metadata": {}}]
 
     cells = [text("{{x}}"), code("x = 1"), code("x = 2"), text("{{x}}")]
@@ -114,5 +119,5 @@ def test_a_saved_value_is_that_of_the_first_cell_that_has_it():
     cells[2].outputs = ran("2")
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"
-    values = read_values(SimpleNamespace(cells=cells))
-    assert [values[f"cell-{number} x"] for number in range(4)] == ["1", "1", "2", "2"]
+    known = read_values(cells)
+    assert [known[f"cell-{n}"].texts["x"] for n in range(4)] == ["1", "1", "2", "2"]

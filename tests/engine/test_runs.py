@@ -261,7 +261,10 @@ def test_ctrl_c_ends_a_run_and_its_kernels(project):
 
 def kernels_of(parent):
     """The processes that this one started."""
-    return Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    children = []
+    for thread in Path(f"/proc/{parent}/task").iterdir():
+        children += (thread / "children").read_text().split()
+    return children
 
 
 def is_running(number):
