@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from labreport.contents import Contents
 
 
+# What shows that an edition was written.
+MADE = {"html": "html/index.html", "notebooks": "notebooks", "pdf": "report.pdf"}
+
+
 def read_report(
     sources: Sequence[Source], run: Run
 ) -> tuple[list[Document], dict[str, Node]]:
@@ -72,7 +76,8 @@ def build(editions: Sequence[str], run: Run, say: Say) -> None:
     outdated: list[str] = []
     for edition in editions:
         saved = run.build / f"{edition}.sha256"
-        if saved.is_file() and saved.read_text() == inputs:
+        is_there = (run.build / MADE[edition]).exists()
+        if is_there and saved.is_file() and saved.read_text() == inputs:
             say(f"{edition}: up to date")
         else:
             outdated.append(edition)

@@ -30,12 +30,12 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from labreport import environment, expected
-from labreport.document import write_text
 from labreport.expressions import as_scalar, write_value
 from labreport.live import LiveProse, Notebook, make_script, session_path
 from labreport.messages import FLOATS, MIME, encode
-from labreport.numbering import NAME, WORDS, chapter_words
+from labreport.numbering import NAME, WORDS, chapter_words, full_label
 from labreport.report import HOME, find_report
+from labreport.texts import write_text
 
 
 class Chapter:
@@ -120,7 +120,7 @@ class Chapter:
             wanted = f"a caption of one paragraph for {name}"
             raise expected(wanted, f"{caption!r:.40}", "say what one sees")
         prefix = FLOATS[kind]
-        label = f"{prefix}-{self.number}-{name}"
+        label = full_label(prefix, self.number, name)
         # The caption stands below.
         metadata = {"image/png": {"alt": f"figure {name}"}}
         message = {"name": name, "caption": caption, **parts}

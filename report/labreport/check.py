@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from labreport.document import Document, Part
+from labreport.numbering import full_label
 from labreport.pandoc import has_class, nodes
 from labreport.report import tags
 
@@ -24,7 +25,7 @@ def find_complaints(documents: Sequence[Document]) -> Iterator[str]:
             if part.question and not _is_answered(following):
                 yield f"{part.where}: a question without an answer"
             for shown in part.floats:
-                label = f"{shown.kind}-{document.source.number}-{shown.name}"
+                label = full_label(shown.kind, document.source.number, shown.name)
                 if label not in referred:
                     yield f"{part.where}: no text refers to @{label}"
             is_raw = any(text.answers or text.placeholders for text in part.texts)

@@ -12,22 +12,15 @@ from typing import Any
 from nbformat import NotebookNode
 
 from labreport import LabreportError, expected, located
-from labreport.document import (
-    Document,
-    Part,
-    Text,
-    parse_texts,
-    resolve_texts,
-    sentence_before,
-    visibility,
-    write_text,
-)
+from labreport.document import Document, Part, sentence_before, visibility
 from labreport.expressions import mark_markdown, split_format, write_evaluated
-from labreport.messages import FLOATS, MIME, Known, messages, read_values
-from labreport.numbering import Label
+from labreport.messages import FLOATS, MIME, Known, merge_outputs, messages, read_values
+from labreport.numbering import Label, full_label
 from labreport.pandoc import Node, Tree, has_class, nodes, span, string
+from labreport.references import resolve_texts
 from labreport.report import TEMPLATES, read_notebook, read_toml
 from labreport.run import Run
+from labreport.texts import Text, parse_texts, write_text
 
 # Outputs that pandoc reads, by nbconvert's priority.
 RICH = {"text/html": "html", "text/markdown": "markdown", "text/latex": "markdown"}
@@ -136,9 +129,10 @@ def _read_executed(document: Document, run: Run) -> Chapter:
     source = document.source
     executed = read_notebook(run.executed(source.name))
     found: list[Any] = []
-    for cell, ran in zip(source.notebook.cells, executed.cells, strict=False):
+    merged = merge_outputs(source.notebook.cells, executed.cells)
+    for cell, ran in zip(source.notebook.cells, merged, strict=True):
         if cell.cell_type == "code":
-            cell.outputs = ran.get("outputs", [])
+            cell.outputs = ran.outputs
             found += messages(cell, "chapter")
     wanted = [source.name, run.profile, run.seed]
     got = [[said["name"], said["profile"], said["seed"]] for said in found]
@@ -163,7 +157,7 @@ def _collect_texts(chapter: Chapter, part: Part) -> None:
         if message and message["kind"] in FLOATS:
             place = (part.position, index)
             chapter.texts[place] = _read_float(chapter, part, message)
-            label = f"{FLOATS[message['kind']]}-{chapter.number}-{message['name']}"
+            label = full_label(FLOATS[message["kind"]], chapter.number, message["name"])
             if label in chapter.labels.values():
                 wanted = f"{message['name']} to be shown once"
                 raise expected(wanted, "twice", "write a call for each, with its name")
@@ -182,7 +176,7 @@ def _read_float(chapter: Chapter, part: Part, message: Mapping[str, Any]) -> Tex
     """Return the caption of a figure or a table, with its number, and the table."""
     for shown in part.floats:
         if (shown.kind, shown.name) == (FLOATS[message["kind"]], message["name"]):
-            label = f"{shown.kind}-{chapter.number}-{shown.name}"
+            label = full_label(shown.kind, chapter.number, shown.name)
             caption = write_text(message["caption"])
             if shown.caption:  # as it is written now
                 caption = shown.caption.markdown
@@ -258,7 +252,7 @@ def _refute(
     start = shorten(sentence, 70, placeholder="…")
     place = f"{chapter.name}, cell {part.position}"
     chapter.refuted.append(f"{place}: “{start}” (claim: {claim})")
-    chapter.false.add(claim)
+    chapter.false.add(f"{part.cell.id} {claim}")
     mark = span([], "refuted")
     is_block = comment["t"] == "RawBlock"
     comment.update({"t": "Para", "c": [mark]} if is_block else mark)

@@ -14,9 +14,10 @@ from nbformat.v4 import new_markdown_cell
 from PIL import Image
 
 from labreport.contents import Chapter, Contents
-from labreport.document import cited_works, visibility
+from labreport.document import visibility
 from labreport.filled import Filler, fill_notebook
 from labreport.messages import MIME, encode
+from labreport.references import cited_works
 from labreport.report import tags
 from labreport.run import set_parameters
 

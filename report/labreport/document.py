@@ -6,9 +6,8 @@ A chapter is read once. Its placeholders stay in the trees as code of the class
 """
 
 import ast
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -16,43 +15,27 @@ from typing import NamedTuple
 from nbformat import NotebookNode
 
 from labreport import LabreportError, check_name, expected, first_line
+from labreport.calls import (
+    SHOWN,
+    called_method,
+    find_calls,
+    name_and_caption,
+    parse_code,
+)
 from labreport.expressions import (
     find_claim,
     mark_markdown,
     one_line,
     require_comments,
-    split_format,
 )
 from labreport.numbering import Heading, Label, Numbering, read_heading
-from labreport.pandoc import (
-    Node,
-    Tree,
-    cite,
-    has_class,
-    link,
-    nodes,
-    parse,
-    span,
-    string,
-    walk,
-    word_of,
-    words,
-)
+from labreport.pandoc import Node, Tree, has_class, nodes, word_of
+from labreport.references import resolve_texts
 from labreport.report import Source, tags
+from labreport.texts import REFERENCE_OR_CITATION, Text, parse_texts, write_text
 
-# What a call shows; its second and third argument are name and caption.
-SHOWN = {"show_figure": "fig", "show_table": "tab"}
 TAGS = "parameters remove-cell remove-input remove-output setup title question answer "
 TAGS += "exercise appendix raises-exception"
-KEY = r"[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?"
-REFERENCE_OR_CITATION = rf"\[[^\[\]]*?@[A-Za-z][^\[\]]*\]|(?<![\w@\\])@{KEY}"
-_REFERENCE = re.compile(r"(fig|tab|sec|eq)-(?:(\d+|[A-Z])-)?(.+)")  # of a key
-# In a caption or a cell of a table what is Markdown (placeholders, references,
-# citations, formulas and code), or a sign that is text.
-_TEXT = re.compile(
-    rf"(?P<markdown>{REFERENCE_OR_CITATION}|\{{\{{[^{{}}]+\}}\}}|\$(?=\S)[^$]*(?<=\S)\$(?!\d)"
-    r"|(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))|[!#$&(-+.:<>@\[-`{-~-]"
-)
 # Of HTML, what a paragraph or a block may have beside text; anything else is text that
 # has angle brackets.
 ELEMENT = re.compile(
@@ -60,28 +43,6 @@ ELEMENT = re.compile(
     r"|strong|su[bp]|summary|table|tbody|t[dhr]|thead|u)\b[^<>]*>"
 )
 _QUESTION = re.compile(r"\*\*Question (\d+[a-z]?)( ★)?( Bonus)?\*\*\s*")
-
-
-@dataclass
-class Text:
-    """A piece of Markdown of a chapter.
-
-    source: its chapter. where: the cell that errors name. language: "markdown", or
-    "html" for an output. tree: its blocks. answers: what stands for each reference and
-    citation as it was typed, in Markdown.
-    """
-
-    markdown: str
-    source: Source
-    where: str
-    language: str = "markdown"
-    tree: Tree = field(default_factory=list)
-    answers: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def placeholders(self) -> list[str]:
-        """Return what stands between the braces of each placeholder."""
-        return [node["c"][1] for node in nodes(self.tree) if has_class(node, "number")]
 
 
 class Question(NamedTuple):
@@ -255,7 +216,7 @@ def _read_prose(part: Part, source: Source) -> None:
 def _read_floats(source: Source, code: str, where: str) -> list[Float]:
     """Find the figures and tables that a cell's code shows, in its order."""
     found: list[Float] = []
-    for call in find_calls(code):
+    for call in find_calls(parse_code(code)):
         name, caption = name_and_caption(call)
         if not isinstance(name, ast.Constant) or caption is None:
             wanted = "a name as it is, such as 'cat', and a caption"
@@ -280,80 +241,6 @@ def _read_strings(source: Source, code: str, where: str) -> Text:
     return Text("\n\n".join(tokens), source, where)
 
 
-def find_calls(code: str) -> list[ast.Call]:
-    """Find the calls in a cell's code that show a figure or a table, in its order."""
-    try:
-        found = list(ast.walk(ast.parse(code)))
-    except SyntaxError:  # a magic
-        return []
-    calls: list[ast.Call] = []
-    for node in found:
-        if isinstance(node, ast.Call) and called_method(node) in SHOWN:
-            calls.append(node)
-    calls.sort(key=lambda call: (call.lineno, call.col_offset))
-    return calls
-
-
-def called_method(call: ast.Call) -> str:
-    """Return the name of the method that a call calls; "" for a function."""
-    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
-
-
-def name_and_caption(call: ast.Call) -> tuple[ast.expr | None, ast.expr | None]:
-    """Return the arguments name and caption of a call: its second and third, unless
-    they have keywords.
-    """
-    given: dict[str | None, ast.expr] = dict(
-        zip(("shown", "name", "caption"), call.args, strict=False)
-    )
-    for keyword in call.keywords:
-        given[keyword.arg] = keyword.value
-    return given.get("name"), given.get("caption")
-
-
-def write_text(text: str) -> str:
-    """Write a caption or a table's cell as Markdown, on one line.
-
-    It is text, except for placeholders, references, citations, $x$ and `code`.
-    """
-
-    def escape(match: re.Match[str]) -> str:
-        return match["markdown"] or f"\\{match[0]}"
-
-    return _TEXT.sub(escape, one_line(text))
-
-
-def parse_texts(texts: Sequence[Text]) -> list[str]:
-    """Parse texts; return a sentence for each mistake."""
-    mistakes: list[str] = []
-    languages = [text.language for text in texts]
-    pieces = parse([text.markdown for text in texts], languages)
-    for text, piece in zip(texts, pieces, strict=True):
-        text.tree = piece.tree
-        for error in _find_mistakes(text, piece.warning):
-            mistakes.append(f"{text.where}: {error}")
-    return mistakes
-
-
-def _find_mistakes(text: Text, warning: str) -> Iterator[LabreportError]:
-    """Find what is wrong with a text that was parsed."""
-    if warning and text.language == "markdown":
-        got = f"{first_line(text.markdown, 90)!r} ({warning})"
-        yield expected("Markdown that pandoc can read", got, "correct it")
-    if re.search(r"\{\.number\}|%7B\.number%7D", json.dumps(text.tree)):
-        got = "one in a formula, code, a link or HTML"
-        yield expected("a placeholder in a sentence", got, "write the number beside it")
-    for node in nodes(text.tree):
-        if node["t"] in ("RawInline", "RawBlock") and "\\begin" in node["c"][1]:
-            got = first_line(node["c"][1])
-            yield expected("a formula between $$", got, "write aligned inside $$")
-    for placeholder in text.placeholders:
-        try:
-            split_format(placeholder)
-        except LabreportError as error:
-            yield error
-
-
 def _number(document: Document) -> None:
     """Number the parts of a chapter whose texts are parsed."""
     name = document.source.name
@@ -376,124 +263,6 @@ def _number(document: Document) -> None:
         sentence = expected(missing, "none", "write it")
         document.mistakes.append(f"{name}, cell 1: {sentence}")
     document.labels = numbering.labels
-
-
-def resolve_texts(
-    texts: Sequence[Text], labels: Mapping[str, Label], bibliography: Path
-) -> tuple[list[str], dict[str, Node]]:
-    """Put the words of references and citations into parsed texts.
-
-    A reference becomes a link of the class "reference" to its label, a citation links
-    to #ref-KEY. Returns a sentence for each mistake, and the works by key.
-    """
-    mistakes: list[str] = []
-    for text in texts:
-        resolver = _Resolver(text, labels, mistakes)
-        text.tree = walk(text.tree, resolver.change)
-    trees, works = cite([text.tree for text in texts], bibliography)
-    for text, tree in zip(texts, trees, strict=True):
-        collector = _Collector(text, works, mistakes)
-        text.tree = walk(tree, collector.change)
-    return mistakes, works
-
-
-@dataclass
-class _Resolver:
-    """Puts references into a text, before works are cited."""
-
-    text: Text
-    labels: Mapping[str, Label]
-    mistakes: list[str]
-
-    def change(self, node: Node) -> Tree:
-        """Put each citation into a span that keeps what was typed; a reference becomes
-        a link, between what was typed before and behind it.
-        """
-        if node["t"] != "Cite":
-            return [node]
-        citations, typed = node["c"]
-        written: Tree = []
-        for citation in citations:
-            key = citation["citationId"]
-            label = reference_label(key, self.text.source.number)
-            if not label and not written:
-                written = [node]  # of works alone
-                break
-            if label not in self.labels:
-                wanted = "a reference to something shown"
-                error = expected(wanted, f"@{key}", "correct it, or cite it by itself")
-                self.mistakes.append(f"{self.text.where}: {error}")
-                return [string(f"@{key}")]
-            named = self.labels[label]
-            target = f"#{label}"
-            if named.chapter != self.text.source.name:
-                target = f"{named.chapter}.ipynb#{label}"
-            shown = named.words.replace(" ", "\u00a0")
-            reference = link([string(shown)], target, "reference")
-            before = citation["citationPrefix"]
-            if before:
-                before = [*before, {"t": "Space"}]
-            written += [*before, reference, *citation["citationSuffix"]]
-            if citation["citationMode"]["t"] != "AuthorInText":
-                written = [string("("), *written, string(")")]
-        answer = span(written, "answer")
-        answer["c"][0][2] = [["typed", words(typed)]]
-        return [answer]
-
-
-def reference_label(key: str, chapter: str) -> str:
-    """Return the label to which `@key` refers in a chapter, such as fig-1-cat; "" for a
-    work.
-    """
-    reference = _REFERENCE.fullmatch(key)
-    if not reference:
-        return ""
-    kind, number, name = reference.groups()
-    return f"{kind}-{number or chapter}-{name}"
-
-
-@dataclass
-class _Collector:
-    """Takes the answers of a text out of its spans, after works are cited."""
-
-    text: Text
-    works: Mapping[str, Node]
-    mistakes: list[str]
-
-    def change(self, node: Node) -> Tree:
-        """Keep what a citation or a span of an answer contains."""
-        if node["t"] == "Cite":
-            for citation in node["c"][0]:
-                key = citation["citationId"]
-                if key not in self.works:
-                    wanted = "a work in report/references.bib"
-                    error = expected(wanted, f"@{key}", "add it or correct the key")
-                    self.mistakes.append(f"{self.text.where}: {error}")
-            return node["c"][1]
-        if has_class(node, "answer"):
-            (_, _, attributes), content = node["c"]
-            self.text.answers[dict(attributes)["typed"]] = _write_inlines(content)
-            return content
-        return [node]
-
-
-def _write_inlines(tree: Tree) -> str:
-    """Write what stands for a reference or a citation as Markdown."""
-    text = ""
-    for node in tree:
-        shown = "".join(word_of(part) for part in nodes(node))
-        text += f"[{shown}]({node['c'][2][0]})" if node["t"] == "Link" else shown
-    return text
-
-
-def cited_works(texts: Iterable[Text], works: Mapping[str, Node]) -> dict[str, Tree]:
-    """Return the works that texts cite, by key, in the order of the bibliography."""
-    keys: set[str] = set()
-    for text in texts:
-        for node in nodes(text.tree):
-            if node["t"] == "Link":
-                keys.add(node["c"][2][0].removeprefix("#ref-"))
-    return {key: entry["c"][1] for key, entry in works.items() if key in keys}
 
 
 class Visibility(NamedTuple):

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
-from labreport.document import ELEMENT, REFERENCE_OR_CITATION, Document
+from labreport.document import ELEMENT, Document
 from labreport.expressions import CODE, find_claim, one_line
 from labreport.live import FALSE
 from labreport.messages import FLOATS, MIME
-from labreport.numbering import Heading, read_heading
+from labreport.numbering import Heading, full_label, read_heading
 from labreport.pandoc import Tree, nodes, write
+from labreport.texts import REFERENCE_OR_CITATION
 
 _PIECE = re.compile(
     rf"{CODE}|\{{\{{(?P<inner>[^{{}}]+)\}}\}}|(?P<token>{REFERENCE_OR_CITATION})"
@@ -30,7 +31,7 @@ class Filler:
     """Writes the Markdown of a chapter in words.
 
     values: the texts of placeholders by the id of their cell and the placeholder.
-    refuted: the claims that do not hold.
+    refuted: the claims that do not hold, by both in the same way.
     """
 
     document: Document
@@ -48,7 +49,8 @@ class Filler:
             if match["token"]:
                 return answers.get(one_line(match["token"]), match[0])
             if match["comment"]:
-                is_refuted = find_claim(match["comment"]) in self.refuted
+                claim = find_claim(match["comment"])
+                is_refuted = f"{cell} {claim}" in self.refuted
                 return f"**[{FALSE}.]**" if is_refuted else ""
             if match["tex"]:
                 return self._write_equation(match["tex"])
@@ -71,7 +73,8 @@ class Filler:
         for part in self.document.parts:
             for shown in part.floats:
                 number = self.document.source.number
-                if shown.written and label == f"{shown.kind}-{number}-{shown.name}":
+                own = full_label(shown.kind, number, shown.name)
+                if shown.written and label == own:
                     return f"**{self.document.labels[label].words}:** {shown.written}"
         return ""
 
@@ -80,8 +83,8 @@ class Filler:
         named = _LABEL.search(tex)
         if not named:
             return f"$${tex}$$"
-        label = f"eq-{self.document.source.number}-{named[1]}"
-        number = self.document.labels[label].words.strip("Equation ()")
+        label = full_label("eq", self.document.source.number, named[1])
+        number = self.document.labels[label].number
         formula = _LABEL.sub("", tex).strip()
         return f"{anchor(label)}\n\n$$ {formula} \\tag{{{number}}} $$"
 
@@ -124,7 +127,7 @@ def _fill_outputs(cell: NotebookNode, filler: Filler) -> list[NotebookNode]:
         kind = message["kind"]
         if kind in FLOATS:
             number = filler.document.source.number
-            label = f"{FLOATS[kind]}-{number}-{message['name']}"
+            label = full_label(FLOATS[kind], number, message["name"])
         if kind == "caption":
             caption = filler.caption(label) or data["text/markdown"]
             data["text/markdown"] = f"{anchor(label)}{caption}"

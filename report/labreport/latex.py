@@ -28,11 +28,13 @@ from pygments.token import Comment, Keyword, Name, Number, Operator, String, Tok
 
 from labreport import expected, located
 from labreport.contents import PROSE, Chapter, Contents, front_and_back
-from labreport.document import ELEMENT, Part, Text, cited_works, is_comment, visibility
+from labreport.document import ELEMENT, Part, is_comment, visibility
 from labreport.live import FALSE
 from labreport.messages import FLOATS, MIME, encode, messages
 from labreport.pandoc import Node, Tree, has_class, raw, string, walk, write
+from labreport.references import cited_works
 from labreport.report import TEMPLATES, Report
+from labreport.texts import Text
 
 LEAST = 4  # lines of a cell that stay together above and below the end of a page
 OPTIONS = ["--wrap=preserve", "--syntax-highlighting=none"]

@@ -16,13 +16,7 @@ from typing import Any
 from nbformat.v4 import new_notebook
 
 from labreport import LabreportError
-from labreport.document import (
-    Document,
-    Part,
-    cited_works,
-    read_documents,
-    sentence_before,
-)
+from labreport.document import Document, Part, read_documents, sentence_before
 from labreport.expressions import (
     check_claim,
     evaluate,
@@ -30,6 +24,7 @@ from labreport.expressions import (
 )
 from labreport.numbering import Label
 from labreport.pandoc import Node, Tree, write
+from labreport.references import cited_works
 from labreport.report import Report, Source, read_notebook
 
 FALSE = "In this run this does not hold"

@@ -33,6 +33,20 @@ def messages(cell: NotebookNode, kind: str) -> Iterator[Any]:
             yield message
 
 
+def merge_outputs(
+    cells: Sequence[NotebookNode], executed: Sequence[NotebookNode]
+) -> list[NotebookNode]:
+    """Return cells with the outputs of the same code, which ran between other prose."""
+    ran = [cell.outputs for cell in executed if cell.cell_type == "code"]
+    merged: list[NotebookNode] = []
+    for cell in cells:
+        copy = NotebookNode(cell)
+        if cell.cell_type == "code" and ran:
+            copy.outputs = ran.pop(0)
+        merged.append(copy)
+    return merged
+
+
 @dataclass
 class Known:
     """What a run said of expressions and claims: their values, whether they hold, the

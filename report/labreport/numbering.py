@@ -17,11 +17,12 @@ _LABEL = re.compile(r"\s*\\label\{([^}]*)\}")
 
 @dataclass(frozen=True)
 class Label:
-    """What a label stands for: the words of a reference to it, as Figure 2.1, the name
-    of its chapter, and the position of its cell, counted from 1.
+    """What a label stands for: the words of a reference to it, as Figure 2.1, its
+    number, the name of its chapter, and the position of its cell, counted from 1.
     """
 
     words: str
+    number: str
     chapter: str
     position: int
 
@@ -56,8 +57,9 @@ class Numbering:
         Returns its words, as Figure 2.1. Raises LabreportError for a name that is used
         twice, or is none.
         """
-        named = f"{WORDS[kind]} {self._count(kind)}"
-        self._add_label(kind, name, named, position)
+        number = self._count(kind)
+        named = f"{WORDS[kind]} {number}"
+        self._add_label(kind, name, Label(named, number, self.name, position))
         return named
 
     def number_prose(self, tree: Tree, position: int) -> None:
@@ -75,9 +77,9 @@ class Numbering:
                 if label:
                     formula = _LABEL.sub("", node["c"][1]).strip()
                     number = self._count("eq")
-                    named = f"Equation ({number})"
-                    name = label[1].removeprefix("eq-")
-                    full = self._add_label("eq", name, named, position)
+                    words_of = f"Equation ({number})"
+                    named = Label(words_of, number, self.name, position)
+                    full = self._add_label("eq", label[1].removeprefix("eq-"), named)
                     shown = {"t": "Math", "c": [{"t": "DisplayMath"}, formula]}
                     node.update(span([shown], "equation", full, number))
 
@@ -97,24 +99,30 @@ class Numbering:
         # A heading without a label has its number, which is no other's name.
         name = label.removeprefix("sec-") or f"s{number}".replace(".", "-").lower()
         heading = chapter_words(number) if level == 1 else f"Section {number}"
-        full = self._add_label("sec", name, heading, position)
+        named = Label(heading, number, self.name, position)
+        full = self._add_label("sec", name, named)
         node["c"] = [level, [full, classes, [["number", number]]], title]
 
-    def _add_label(self, kind: str, name: str, named: str, position: int) -> str:
-        label = f"{kind}-{self.number}-{name}"
+    def _add_label(self, kind: str, name: str, named: Label) -> str:
+        label = full_label(kind, self.number, name)
         if not re.fullmatch(NAME, name):
             remedy = "use small letters, digits and hyphens"
             raise expected(f"a name such as {kind}-first-part", name, remedy)
         if label in self.labels:
             first = self.labels[label].position
-            got = f"one in cell {first} and one in cell {position}"
+            got = f"one in cell {first} and one in cell {named.position}"
             raise expected(f"one use of the label {label}", got, "rename one")
-        self.labels[label] = Label(named, self.name, position)
+        self.labels[label] = named
         return label
 
     def _count(self, kind: str) -> str:
         self.counts[kind] += 1
         return f"{self.number}.{self.counts[kind]}"
+
+
+def full_label(kind: str, chapter: str, name: str) -> str:
+    """Return the label of a part in the whole report, such as fig-2-cat."""
+    return f"{kind}-{chapter}-{name}"
 
 
 def read_heading(node: Node) -> Heading:

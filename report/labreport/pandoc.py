@@ -86,12 +86,12 @@ def cite(
     document = _document(blocks)
     document["meta"] = {"nocite": {"t": "MetaInlines", "c": [_EVERY_WORK]}}
     cited = json.loads(run_pandoc(json.dumps(document), options))
-    *blocks, references = cited["blocks"]
     works: dict[str, Node] = {}
-    for entry in references["c"][1]:
-        key = entry["c"][0][0].removeprefix("ref-")
-        works[key] = entry
-    return [block["c"][1] for block in blocks], works
+    for references in cited["blocks"][len(trees) :]:
+        for entry in references["c"][1]:
+            key = entry["c"][0][0].removeprefix("ref-")
+            works[key] = entry
+    return [block["c"][1] for block in cited["blocks"][: len(trees)]], works
 
 
 def write(

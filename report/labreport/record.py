@@ -20,9 +20,10 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from labreport.document import Document, find_calls, name_and_caption
+from labreport.calls import find_calls, name_and_caption, parse_code
+from labreport.document import Document
 from labreport.expressions import can_write, split_format
-from labreport.messages import read_values
+from labreport.messages import merge_outputs, read_values
 from labreport.report import Report, tags
 
 LARGE = 20_000_000  # bytes above which a file is known by its size and time
@@ -132,13 +133,12 @@ def digest_code(notebook: NotebookNode) -> str:
     parts: list[str] = []
     for cell in notebook.cells:
         if cell.cell_type == "code" and "parameters" not in tags(cell):
-            code = cell.source
-            for call in find_calls(code):
+            tree = parse_code(cell.source)
+            for call in find_calls(tree):
                 caption = name_and_caption(call)[1]
                 if isinstance(caption, ast.Constant):
-                    code = code.replace(
-                        ast.get_source_segment(cell.source, caption), ""
-                    )
+                    caption.value = ""
+            code = ast.dump(tree) if tree.body else cell.source
             parts.append(f"{code} {'raises-exception' in tags(cell)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -168,8 +168,10 @@ def is_stale(
 
 def _has_values(document: Document, executed: NotebookNode) -> bool:
     """Return whether a run evaluated all that the prose asks for now, or failed to."""
-    known = read_values(executed.cells)[executed.cells[0].id]
+    cells = merge_outputs(document.source.notebook.cells, executed.cells)
+    found = read_values(cells)
     for part in document.parts:
+        known = found[part.cell.id]
         for placeholder in part.placeholders:
             expression, form = split_format(placeholder)
             value = known.values.get(expression)
