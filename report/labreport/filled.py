@@ -47,7 +47,10 @@ class Filler:
             if match["inner"]:
                 return self.values.get(f"{cell} {one_line(match['inner'])}", "–")
             if match["token"]:
-                return answers.get(one_line(match["token"]), match[0])
+                token = match["token"]
+                if token.startswith("[") and one_line(token) not in answers:  # a link
+                    return "[" + _PIECE.sub(write_piece, token[1:])
+                return answers.get(one_line(token), token)
             if match["comment"]:
                 claim = find_claim(match["comment"])
                 is_refuted = f"{cell} {claim}" in self.refuted

@@ -78,7 +78,7 @@
   function number(root, counts) {
     for (const heading of root.querySelectorAll("h1, h2, h3")) {
       const title = [...heading.childNodes].filter((node) => node.className !== "labreport-number");
-      const words = title.map((node) => node.textContent).join("").replace("¶", "").trim();
+      const words = title.map((node) => node.textContent).join("").replace(/[^\p{L}\p{N}]+/gu, " ").trim();
       const index = (counts[words] = (counts[words] ?? -1) + 1);
       const found = chapter.headings[words]?.[index];
       if (!found || heading.querySelector(".labreport-number")) continue;

@@ -166,7 +166,9 @@ def make_script(notebook: Notebook) -> str:
     document = notebook.document
     headings: dict[str, list[str]] = {}
     for heading in document.headings:
-        headings.setdefault(heading.title, []).append(heading.number)
+        # Words alone, since pandoc's quotation marks and dashes are not those typed.
+        title = re.sub(r"[\W_]+", " ", heading.title).strip()
+        headings.setdefault(title, []).append(heading.number)
     answers: dict[str, str] = {}
     for token, answer in document.answers.items():
         answers[token] = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", answer)  # no links

@@ -112,7 +112,8 @@ def _is_input(path: Path, report: Report) -> bool:
     if is_prose or any(part.startswith((".", "__")) for part in below.parts[:-1]):
         return False
     # Python lists the folders in which it looks for modules.
-    return path.is_file() or (path.is_dir() and not any(path.glob("*.[pi]*")))
+    has_modules = any(path.glob("*.py")) or any(path.glob("*.ipynb"))
+    return path.is_file() or (path.is_dir() and not has_modules)
 
 
 def digest(path: Path) -> str:

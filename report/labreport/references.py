@@ -60,32 +60,36 @@ class _Resolver:
             return [node]
         citations, typed = node["c"]
         written: Tree = []
-        for citation in citations:
-            key = citation["citationId"]
-            label = reference_label(key, self.text.source.number)
-            if not label and not written:
-                written = [node]  # of works alone
-                break
-            if label not in self.labels:
-                wanted = "a reference to something shown"
-                error = expected(wanted, f"@{key}", "correct it, or cite it by itself")
-                self.mistakes.append(f"{self.text.where}: {error}")
-                return [string(f"@{key}")]
-            named = self.labels[label]
-            target = f"#{label}"
-            if named.chapter != self.text.source.name:
-                target = f"{named.chapter}.ipynb#{label}"
-            shown = named.words.replace(" ", "\u00a0")
-            reference = link([string(shown)], target, "reference")
-            before = citation["citationPrefix"]
-            if before:
-                before = [*before, {"t": "Space"}]
-            written += [*before, reference, *citation["citationSuffix"]]
-            if citation["citationMode"]["t"] != "AuthorInText":
+        if not reference_label(citations[0]["citationId"], self.text.source.number):
+            written = [node]  # works, which are cited later
+        else:
+            for citation in citations:
+                separator = [string("; ")] if written else []
+                written += [*separator, *self._refer(citation)]
+            if citations[0]["citationMode"]["t"] != "AuthorInText":
                 written = [string("("), *written, string(")")]
         answer = span(written, "answer")
         answer["c"][0][2] = [["typed", words(typed)]]
         return [answer]
+
+    def _refer(self, citation: Node) -> Tree:
+        """Return a link to what a reference names, between the words around it."""
+        key = citation["citationId"]
+        label = reference_label(key, self.text.source.number)
+        if label not in self.labels:
+            wanted = "a reference to something shown"
+            error = expected(wanted, f"@{key}", "correct it, or cite it by itself")
+            self.mistakes.append(f"{self.text.where}: {error}")
+            return [string(f"@{key}")]
+        named = self.labels[label]
+        target = f"#{label}"
+        if named.chapter != self.text.source.name:
+            target = f"{named.chapter}.ipynb#{label}"
+        shown = named.words.replace(" ", "\u00a0")
+        written = [link([string(shown)], target, "reference")]
+        if citation["citationPrefix"]:
+            written = [*citation["citationPrefix"], {"t": "Space"}, *written]
+        return written + citation["citationSuffix"]
 
 
 def reference_label(key: str, chapter: str) -> str:

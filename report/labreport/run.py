@@ -206,7 +206,7 @@ async def _run_cells(
                 await client.async_execute_cell(cell, index)
             return await _ask(client)
     except CellExecutionError as error:
-        failure = f"{error.ename}: {first_line(error.evalue, 200)}"
+        failure = f"{error.ename}: {first_line(error.evalue, 200).removesuffix('.')}"
     except (CellControlSignal, RuntimeError) as error:  # no answer, no kernel
         failure = first_line(str(error), 200) or type(error).__name__
     place = f"in cell {index + 1} ({first_line(cell.source)})"

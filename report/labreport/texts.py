@@ -11,7 +11,9 @@ from labreport.pandoc import Tree, has_class, nodes, parse
 from labreport.report import Source
 
 KEY = r"[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?"
-REFERENCE_OR_CITATION = rf"\[[^\[\]]*?@[A-Za-z][^\[\]]*\]|(?<![\w@\\])@{KEY}"
+REFERENCE_OR_CITATION = (
+    rf"\[[^\[\]]*?@[A-Za-z][^\[\]]*\]|(?<![\w@\\])@{KEY}(?:\s\[[^\[\]@]*\](?!\())?"
+)
 # In a caption or a cell of a table what is Markdown (placeholders, references,
 # citations, formulas and code), or a sign that is text.
 _TEXT = re.compile(
