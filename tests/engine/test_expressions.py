@@ -30,6 +30,7 @@ SCOPE = {
     "name": "relu5_1",
     "nothing": None,
     "lost": float("nan"),
+    "alone": np.array([float("nan")]),
     "many": [1.0, float("nan")],
     "open_end": Interval(1.0, float("nan"), 2.0),
 }
@@ -58,7 +59,9 @@ def test_a_value_is_written_in_its_format(placeholder, text):
     assert write_evaluated(placeholder, found) == text
 
 
-@pytest.mark.parametrize("name", ["nothing", "lost", "many", "open_end", "missing"])
+@pytest.mark.parametrize(
+    "name", ["nothing", "lost", "alone", "many", "open_end", "missing"]
+)
 def test_what_is_no_number_is_a_sentence(name):
     assert name in evaluate(name, SCOPE)["error"]
 

@@ -104,6 +104,11 @@ def built(tmp_path_factory):
         "2_second",
         text("## Two {#sec-two}\n\nSee @fig-1-noise, @sec-A-more, @fig-A-made."),
         code(LONG),
+        text("So @simonyan2015very [p. 3] say."),
+        code("x = 1"),
+        text("Now {{x}}."),
+        code("x = 2"),
+        text("Then {{x}}."),
     )
     appendix = [text("## More {#sec-more}"), code(FRAME, "remove-input")]
     project.write("more", *appendix, tags=["appendix"])
@@ -160,6 +165,8 @@ def test_numbers_stand_above_and_below_their_cells(editions):
         assert "Not so: it is late." in words, edition
         assert "Noise of 4 & more" in words, edition
         assert "Made of 2 parts, as in" in words, edition
+        assert "Now 1." in words, edition
+        assert "Then 2." in words, edition
 
 
 def test_a_part_has_one_number_in_jupyter_and_in_all_editions(built, editions):
@@ -187,6 +194,12 @@ def test_a_part_has_one_number_in_jupyter_and_in_all_editions(built, editions):
         for edition, words in editions.items():
             if label != "tab-A-frame":  # nothing refers to it
                 assert number in words, (edition, number)
+
+
+def test_a_citation_has_its_page(editions):
+    for edition, words in editions.items():
+        cited = re.sub(r"\(#[^)]*\)|[\[\] ]", "", words)  # without links and spaces
+        assert "SoSimonyanandZisserman(2015,3)say." in cited, edition
 
 
 def test_nothing_is_left_raw(built, editions):
