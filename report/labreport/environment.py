@@ -103,7 +103,7 @@ def describe(report: Report) -> dict[str, str]:
 def installed_versions() -> list[str]:
     """List every installed distribution as "name==version", as `pip freeze` does."""
     installed = metadata.distributions()
-    return sorted({f"{each.name}=={each.version}" for each in installed})
+    return sorted({f"{each.name}=={each.version}" for each in installed}, key=str.lower)
 
 
 def _cpu_model() -> str:

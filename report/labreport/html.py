@@ -60,5 +60,7 @@ def _write_page(chapter: Chapter, copy: NotebookNode, around: str) -> str:
         ]
         page = run_pandoc(nbformat.writes(copy), options)
     page = re.sub(r'(href="[^"/:]+)\.ipynb', r"\1.html", page)
-    # A picture has its caption below.
-    return re.sub(r'<img (role="img" )?(?![^>]*alt=)', '<img alt="" ', page)
+    # A picture has its caption below, and who has no mouse can scroll a formula.
+    page = re.sub(r'<img\s+(role="img"\s+)?(?![^>]*alt=)', '<img alt="" ', page)
+    page = page.replace('<math display="block"', '<math tabindex="0" display="block"')
+    return re.sub(r"<th([^>]*)></th>", r"<td\1></td>", page)
