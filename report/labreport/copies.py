@@ -4,7 +4,9 @@ repository's page shows them.
 
 import base64
 import io
+import mimetypes
 import os
+import re
 from copy import deepcopy
 from pathlib import Path
 
@@ -46,6 +48,9 @@ def _copy(chapter: Chapter, contents: Contents) -> NotebookNode:
     fill_notebook(notebook, filler, works)
     set_parameters(notebook, contents.run)
     own = chapter.document.source.path
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            _attach_pictures(cell, own.parent)
     address = Path(os.path.relpath(own, contents.run.build / "notebooks")).as_posix()
     cells: list[NotebookNode] = []
     for cell in notebook.cells:
@@ -65,6 +70,17 @@ def _copy(chapter: Chapter, contents: Contents) -> NotebookNode:
     notebook.cells = cells
     notebook.metadata = nbformat.from_dict({"kernelspec": SPEC})
     return notebook
+
+
+def _attach_pictures(cell: NotebookNode, folder: Path) -> None:
+    """Attach the pictures of files to a text, since a copy lies elsewhere."""
+    for name in set(re.findall(r"!\[[^\]]*\]\(([^()\s:]+)", cell.source)):
+        path = folder / name
+        kind = mimetypes.guess_type(name)[0]
+        if kind and path.is_file():
+            attached = cell.setdefault("attachments", {})
+            attached[name] = {kind: encode(path.read_bytes())}
+            cell.source = cell.source.replace(f"]({name}", f"](attachment:{name}")
 
 
 def _take_markdown(cell: NotebookNode) -> str:

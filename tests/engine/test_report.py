@@ -34,6 +34,10 @@ RAW += ["[@simonyan", "{#sec", "holds: number", "holds: late", "labreport-", "la
 ABOVE = """## One {#sec-one}
 
 So {{share:.1%}} of {{number}}, and {{late}}. <!-- holds: number == 4 -->
+
+- This stands above a list.
+
+<!-- holds: number < 4 -->
 """
 BELOW = """Not so: it is {{late}}. <!-- holds: late == "early" --> @fig-noise and
 @tab-all [@simonyan2015very] follow. A note.[^n] @eq-sum is in @sec-2-two.
@@ -108,7 +112,7 @@ def built(tmp_path_factory):
         code("x = 1"),
         text("Now {{x}}."),
         code("x = 2"),
-        text("Then {{x}}."),
+        text("Then {{x}}. ![a file](dot.png)"),
     )
     appendix = [text("## More {#sec-more}"), code(FRAME, "remove-input")]
     project.write("more", *appendix, tags=["appendix"])
@@ -196,6 +200,15 @@ def test_a_part_has_one_number_in_jupyter_and_in_all_editions(built, editions):
                 assert number in words, (edition, number)
 
 
+def test_a_picture_of_a_file_is_shown(built):
+    page = (built.build / "html" / "2_second.html").read_text()
+    for source in re.findall(r'<img[^>]* src="([^"]*)', page):
+        assert source.startswith("data:image/png;base64,"), source
+    markdown = markdown_of(read_copy(built, "2_second"))
+    (target,) = re.findall(r"!\[a file\]\(([^)]*)\)", markdown)
+    assert target.startswith("attachment:")
+
+
 def test_a_citation_has_its_page(editions):
     for edition, words in editions.items():
         cited = re.sub(r"\(#[^)]*\)|[\[\] ]", "", words)  # without links and spaces
@@ -222,13 +235,14 @@ def test_what_was_typed_is_not_rewritten(editions):
 
 def test_a_sentence_that_the_run_contradicts_is_marked(built, editions, capsys):
     for edition, words in editions.items():
-        assert words.count("[In this run this does not hold.]") == 1, edition
+        assert words.count("[In this run this does not hold.]") == 2, edition
     results = json.loads((built.build / "results.json").read_text())
-    (line,) = results["refuted"]
+    alone, line = results["refuted"]
     assert '“Not so: it is late.” (claim: late == "early")' in line
+    assert "(claim: number < 4)" in alone
     assert main(["html"]) == 0
     assert main(["html", "--strict"]) == 2
-    assert "sentences that hold in this run, got 1" in capsys.readouterr().err
+    assert "sentences that hold in this run, got 2" in capsys.readouterr().err
 
 
 def test_tables_have_their_cells_as_they_are(editions):
@@ -247,16 +261,16 @@ def test_outputs_are_shown_by_their_kind(built, editions):
     for edition, words in editions.items():
         assert "hidden words" not in words, edition
     assert "\x1b" not in page
-    for picture in ("data:image/svg+xml;base64,", f"data:image/png;base64,{DOT}"):
-        assert picture in page
+    assert "data:image/svg+xml;base64," in page
+    assert page.count(f"data:image/png;base64,{DOT}") == 2  # one of prose, attached
     copy = read_copy(built, "1_first")
     assert "hidden words" not in nbformat.writes(copy)
 
 
-def test_a_long_listing_is_whole_on_paper(editions):
+def test_a_long_listing_is_whole_and_can_be_copied(editions):
     words = editions.get("pdf", editions["html"]).replace(" ", "")
     for line in range(90):
-        assert f"{{{{v}}}}@fig-v{line}" in words
+        assert f"value_{line}='{{{{v}}}}@fig-v{line}'" in words
 
 
 def test_a_question_stands_in_a_frame_and_notes_are_each_cell_s_own(editions):
@@ -343,6 +357,7 @@ def test_an_exported_page_can_be_handed_in(built, sanitize):
         assert shown in words, shown
     assert "In this run this does not hold: “Not so: it is late.”" in words
     assert "document.currentScript" not in page  # of a chapter's first cell
+    assert "labreport-values" not in page
     if sanitize:
         assert "alert(1)</script>" not in page
 
