@@ -45,8 +45,15 @@ chapter = Chapter("{name}", profile, seed)"""
 PARAMETERS = 'profile = "quick"\nseed = 0'
 # The files that take longest, first: a file runs whole in one process, and a long one
 # that comes last runs alone.
-LONG = ["test_report.py", "test_runs.py", "test_training.py", "test_own_reports.py"]
-LONG += ["test_sweeps.py", "test_chapters.py"]
+LONG = [
+    "test_report.py",
+    "test_runs.py",
+    "test_training.py",
+    "test_failures.py",
+    "test_own_reports.py",
+    "test_sweeps.py",
+    "test_chapters.py",
+]
 # What the chapters need under the smoke profile.
 NEEDED = ["vgg16_features", "squeezenet1_1", "imagenet20", "mnist_5k"]
 NEEDED += ["efficientnet_lite0", "efficientnet_lite2"]

@@ -20,7 +20,7 @@ x = 1
 $$ y = 2 $$
 
 See @eq-one, @sec-1-one, @fig-1-hidden [left], [see @sec-two],
-[@simonyan2015very, p. 3].
+[@simonyan2015very, p. 3], [@sec-two; @eq-one].
 """
 
 
@@ -28,12 +28,14 @@ See @eq-one, @sec-1-one, @fig-1-hidden [left], [see @sec-two],
 def documents(project):
     project.write(
         "1_first",
-        text("## The first {#sec-one}\n\n### Below\n\n### Beside"),
+        text(
+            "## The first {#sec-one}\n\n### Below\n\n### Beside\n\n## Next\n\n### In it"
+        ),
         code(f"if False:\n    {SHOW.format('hidden')}"),
         code(SHOW.format("seen") + '\nchapter.show_table(rows, "t", f"{x} rows")'),
     )
     project.write("2_second", text(SECOND))
-    project.write("more", tags=["appendix"])
+    project.write("0_appendix", tags=["appendix"])
     sources = project.report.sources()
     return read_documents(sources, project.report.bibliography)[0]
 
@@ -45,6 +47,8 @@ def test_parts_are_numbered_in_their_order(documents):
         "1.1",
         "1.1.1",
         "1.1.2",
+        "1.2",
+        "1.2.1",
     ]
     assert first.labels["fig-1-hidden"].words == "Figure 1.1"
     assert first.labels["fig-1-seen"].words == "Figure 1.2"
@@ -64,6 +68,9 @@ def test_what_was_typed_has_its_words(documents):
         "@eq-one": "[Equation (2.2)](#eq-2-one)",
         "@sec-1-one": "[Section 1.1](1_first.ipynb#sec-1-one)",
         "[see @sec-two]": "(see [Section 2.1](#sec-2-two))",
+        "[@sec-two; @eq-one]": (
+            "([Section 2.1](#sec-2-two); [Equation (2.2)](#eq-2-one))"
+        ),
         "[@simonyan2015very, p. 3]": (
             "([Simonyan and Zisserman 2015, 3](#ref-simonyan2015very))"
         ),
@@ -78,6 +85,7 @@ MISTAKES = {
     "<!-- holds: x.pop() -->": "a claim, a name or a comparison",
     "<!-- open": "a comment that is closed",
     "::: {.note}\nopen": "Markdown that pandoc can read",
+    "```python\nopen = 1": "Markdown that pandoc can read",
     "# Another top": "one top heading",
     "## Bad {#sec-Bad_Name}": "a name such as sec-first-part, got Bad_Name",
     "\\begin{align}x\\end{align}": "a formula between $$",

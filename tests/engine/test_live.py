@@ -70,6 +70,10 @@ def test_a_number_above_its_cell_waits_for_what_it_names(said):
     assert message["claims"] == {"total > 5": {"holds": False}}
     assert "In this run this does not hold: “In all 3.2, of …." in lines
     assert "labreport-false" in shown["text/html"]
+    # Whether these are out of date then is for the page to say.
+    shell.run("cell-4", parts=4)
+    message, _, _ = said.pop()
+    assert message["values"].keys() == {"parts"}
 
 
 def test_a_cell_that_failed_says_nothing_and_one_that_runs_again_says_it_again(said):

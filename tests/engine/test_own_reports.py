@@ -12,6 +12,7 @@ from conftest import code, programs, text
 from pypdf import PdfReader
 
 from labreport import results
+from labreport.chapter import Chapter
 from labreport.cli import main
 from labreport.report import find_report
 
@@ -27,7 +28,7 @@ NEW += ["--author", "Ada", "--author", "Émile"]
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
     """A new report, from its notebooks' folder; nothing names another one."""
-    monkeypatch.delenv("LABREPORT_HOME", raising=False)
+    monkeypatch.setenv("LABREPORT_HOME", "")
     monkeypatch.chdir(tmp_path)
     assert main(NEW) == 0
     monkeypatch.chdir(tmp_path / "mine" / "notebooks")
@@ -80,7 +81,9 @@ def test_a_new_report_builds_in_its_own_folder_and_without_tex_all_but_the_pdf(
     assert [line.partition(": ")[2] for line in told] == ["up to date"] * 4
 
 
-def test_results_are_the_report_s_own(mine):
+def test_results_are_the_report_s_own_wherever_a_cell_changes_to(mine, monkeypatch):
+    Chapter("1_first_chapter")
+    monkeypatch.chdir(mine.parent)
     results.save("moons", {"runs": {}}, [0])
     assert (mine / "data" / "results" / "moons.json").exists()
 

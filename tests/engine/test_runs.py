@@ -1,15 +1,14 @@
 """Runs: what makes a chapter run again, and what happens while chapters run."""
 
 import os
-import signal
 import subprocess
-import sys
-import tempfile
+import threading
 import time
 
 import nbformat
 import pytest
 from conftest import Project, code, text
+from filelock import FileLock
 
 from labreport.build import find_stale, read_report
 from labreport.cli import main
@@ -147,8 +146,10 @@ def test_what_a_run_depends_on_besides_its_code_makes_it_run_again(
     assert is_stale(ran)
 
 
-def test_another_seed_has_a_folder_of_its_own(ran):
+def test_another_seed_has_a_folder_of_its_own(ran, capsys):
+    assert main(["run", "1", "--seed", "4"]) == 0
     assert main(["html", "--seed", "4"]) == 0
+    assert "1_first: up to date" in capsys.readouterr().out
     assert (ran.build / "seed-4" / "html" / "1_first.html").exists()
     executed = nbformat.read(ran.build / "seed-4/quick/1_first.ipynb", as_version=4)
     assert executed.cells[1].source == 'profile = "quick"\nseed = 4'
@@ -161,8 +162,24 @@ def test_under_smoke_a_false_claim_is_not_marked(ran):
     assert "does not hold" not in page(ran)
 
 
-EDITS = """import os
-from pathlib import Path
+def test_what_writes_in_one_folder_waits_for_another(ran, capsys):
+    held = threading.Event()
+
+    def hold():
+        with FileLock(ran.build / ".lock"):
+            held.set()
+            time.sleep(0.5)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    assert main(["run", "--stale"]) == 0
+    thread.join()
+    (told,) = capsys.readouterr().out.splitlines()
+    assert told.startswith("Waiting for another labreport")
+
+
+EDITS = """from pathlib import Path
 one = 1
 two = 2
 path = Path("{notebook}")
@@ -178,14 +195,11 @@ def test_what_changes_while_chapters_run_is_the_next_build_s(project, capsys):
     project.write("1_first", code(edits), text("It is {{one}}."))
     (project.home / "notebooks" / "changing.txt").write_text("1")
     project.write("2_second", code(READS_WHAT_CHANGES))
-    project.write("more", tags=["appendix"])
     assert main(["html"]) == 0
     assert "It is 1." in page(project)
     capsys.readouterr()
     assert main(["html"]) == 0
-    told = capsys.readouterr().out
-    assert "Notebooks to run (quick): 2 of 3" in told
-    assert "more: up to date" in told
+    assert "Notebooks to run (quick): 2 of 2" in capsys.readouterr().out
     assert "It is 2." in page(project)
 
 
@@ -199,65 +213,3 @@ def test_a_file_that_is_being_saved_is_read_again(project):
         assert main(["check"]) == 0
     path.write_text("{")
     assert main(["check"]) == 1
-
-
-def test_what_fails_is_told_with_its_cell_and_the_others_run(project, capsys):
-    project.write("1_first", code("x = [1, 2]\nx[3]"))
-    project.write("2_second", text("Two."))
-    assert main(["html"]) == 2
-    told = capsys.readouterr()
-    assert "IndexError: list index out of range in cell 4 (x = [1, 2])" in told.err
-    assert "2_second: ran in" in told.out
-    assert (project.build / "quick" / "1_first.failed.ipynb").exists()
-    assert not (project.build / "html").exists()
-    project.write("1_first", code("chapter.show_table([], 'none', 'None.')"))
-    assert main(["html"]) == 2
-    told = capsys.readouterr()
-    assert "2_second: up to date" in told.out
-    assert "rows for the table none, got none" in told.err
-    assert "in cell 4 (chapter.show_table([], 'none'" in told.err
-
-
-def test_a_number_that_no_cell_computes_is_told_with_its_cell(project, capsys):
-    project.write("1_first", text("Two {{misspelt}}."))
-    assert main(["html"]) == 2
-    told = capsys.readouterr().err
-    assert "1_first, cell 4 (Two {{misspelt}}.): expected a value of" in told
-    assert "NameError: name 'misspelt' is not defined" in told
-
-
-def test_a_figure_in_a_loop_is_an_error(project, capsys):
-    show = "from matplotlib.figure import Figure\nfor number in range(2):\n"
-    show += "    chapter.show_figure(Figure(), 'one', 'One.')"
-    project.write("1_first", code(show))
-    assert main(["html"]) == 2
-    told = capsys.readouterr().err
-    assert "1_first, cell 4 (" in told
-    assert "expected one to be shown once, got twice" in told
-
-
-def test_ctrl_c_ends_a_run_and_its_kernel(project):
-    begun = project.home / "begun"
-    tell = "import os, pathlib, time\n"
-    tell += f"pathlib.Path({str(begun)!r}).write_text(str(os.getpid()))\n"
-    project.write("1_first", code(f"{tell}time.sleep(100)"))
-    command = [sys.executable, "-m", "labreport.cli", "html"]
-
-    def listen():
-        # Started in the background, a process ignores Ctrl-C.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    with tempfile.TemporaryDirectory() as sockets:
-        environment = {**os.environ, "TMPDIR": sockets}
-        with subprocess.Popen(
-            command, stderr=subprocess.PIPE, preexec_fn=listen, env=environment
-        ) as process:
-            while not (begun.exists() and begun.read_text()):
-                assert process.poll() is None
-                time.sleep(0.1)
-            process.send_signal(signal.SIGINT)
-            _, told = process.communicate(timeout=30)
-        assert process.returncode == 130
-        assert b"stopped; what was finished is kept" in told
-        with pytest.raises(ProcessLookupError):
-            os.kill(int(begun.read_text()), 0)
