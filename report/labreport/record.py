@@ -86,7 +86,8 @@ def describe_inputs(report: Report, found: str, begun: float) -> dict[str, Any]:
     files: dict[str, str] = {}
     for path in map(Path, [*read, *listed]):
         if _is_input(path, report):
-            is_old = path.stat().st_mtime < begun
+            # A folder's time changes with each temporary file, its digest does not.
+            is_old = path.is_dir() or path.stat().st_mtime < begun
             name = os.path.relpath(path.resolve(), report.root)
             files[name] = digest(path) if is_old else "changed"
     versions: dict[str, str] = {}
