@@ -169,7 +169,7 @@ def run_cell(page, index):
 
 
 def wait_for(page, words):
-    for _ in range(600):
+    for _ in range(100):
         shown = page.locator(".jp-Notebook").inner_text().replace("\u00a0", " ")
         if words in shown:
             break
@@ -193,7 +193,7 @@ def test_a_chapter_shows_no_placeholder_on_its_first_screen_nor_once_it_ran(
         assert not re.findall(r"@|\{\{", page.evaluate(READ, 1000))
     run_all(page)
     screen = 0
-    numbers = set()
+    numbers = {}  # in the order in which they come up
     while not page.evaluate(SCROLL, screen):
         screen += 1
         for _ in range(30):
@@ -202,13 +202,14 @@ def test_a_chapter_shows_no_placeholder_on_its_first_screen_nor_once_it_ran(
             if not raw:
                 break
         assert raw == []
-        numbers |= set(page.locator(".labreport-number").all_text_contents())
+        found = page.locator(".labreport-number").all_text_contents()
+        numbers |= dict.fromkeys(found)
     assert page.locator(".labreport-pending").all_text_contents() == []
     assert page.locator(".labreport-works").count() == 1
     report = Report(home)
     for document in read_documents(report.sources(), report.bibliography)[0]:
         if document.source.name == name:
-            assert numbers == {heading.number for heading in document.headings}
+            assert list(numbers) == [each.number for each in document.headings]
     save(page)
     # The dialog "Save and Export As HTML" as it opens.
     path = f"nbconvert/html/notebooks/{name}.ipynb?download=true&sanitize_html=true"
