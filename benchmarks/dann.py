@@ -16,7 +16,7 @@ from functools import partial
 import torch
 from PIL import Image
 from timing import (
-    OURS,
+    FORMATS,
     change_of_weights,
     compare,
     least_cosine,
@@ -195,7 +195,7 @@ def measure(source, target, name, make_peer, rounds):
     steps = {name: partial(peer.step, pixels, labels, standardise(unlabelled))}
     epochs = {name: partial(peer.epoch, source, target)}
     changes = {name: change_of_weights(peer.weights, steps[name])}
-    for way in OURS:
+    for way in FORMATS:
         ours = Ours()
         steps[way] = partial(run_as, way, ours.step, images, labels, unlabelled)
         epochs[way] = partial(run_as, way, ours.epoch, source, target)

@@ -15,11 +15,11 @@ Python {python}, PyTorch {packages[torch]}; {rounds} rounds. Written by `make be
 
 Seconds are medians. A ratio is the peer's seconds divided by those of dlapps in the
 same round: the median of all rounds, then the least and the greatest. "fast" is
-{number_format} here. The cosine is between its result and that of float32: the least of
-all features, maps, pictures or perturbations (an attack takes the sign of each pixel's
-gradient, which a small difference turns); in training, of the change of all weights in
-the first step. Agreement is that of dlapps with the peer. Each script says what it
-compares.
+{number_format} here, "autocast" PyTorch's own in bfloat16. The cosine is between their
+result and that of float32: the least of all features, maps, pictures or perturbations
+(an attack takes the sign of each pixel's gradient, which a small difference turns); in
+training, of the change of all weights in the first step. Agreement is that of dlapps
+with the peer. Each script says what it compares.
 """
 HEADER = """\
 | what | dlapps | seconds | peer | seconds | ratio | from | to | cosine | agreement |
@@ -31,7 +31,7 @@ class Row:
     """One way of dlapps beside a peer; as a string, a row of the table.
 
     seconds, peer_seconds: one of each round. cosine: between the results of dlapps in
-    float32 and "fast". agreement: of dlapps with the peer.
+    float32 and in this way. agreement: of dlapps with the peer.
     """
 
     what: str

@@ -18,14 +18,16 @@ from table import HEADER, Row
 
 from dlapps import DlappsError
 
-OURS = ("float32", "fast")
+FORMATS = ("float32", "fast")
+# "autocast" is the caller's, torch.autocast in bfloat16.
+OURS = (*FORMATS, "autocast")
 
 # The comparisons of a script by name; each takes the number of rounds.
 Comparisons = Mapping[str, Callable[[int], Iterator[Row]]]
 
 
 def run_as(way: str, run: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what a call gives in the number format of one of OURS."""
+    """Return what a call gives in the number format of one of FORMATS."""
     if way == "fast":
         return run(*arguments)
     with patch.dict(os.environ, DLAPPS_PRECISION=way):
@@ -62,7 +64,7 @@ def compare(
     """Yield a row for each of OURS among the ways beside each of the others, its peers.
 
     results: what each way gives, by default in its first run. cosine: of the results in
-    float32 and "fast". agree: of the results of a peer and of dlapps.
+    float32 and the other formats. agree: of the results of a peer and of dlapps.
     """
     seconds, first_results = time_interleaved(ways, rounds)
     if results is None:
@@ -72,8 +74,8 @@ def compare(
     for peer in peers:
         for way in ours:
             closeness = None
-            if cosine and way == "fast":
-                closeness = cosine(results["float32"], results["fast"])
+            if cosine and way != "float32":
+                closeness = cosine(results["float32"], results[way])
             agreement = "–"
             if agree:
                 agreement = agree(results[peer], results[way])

@@ -13,7 +13,7 @@ from timing import compare, least_cosine, main, say_least_cosine
 from dlapps import datasets, pretrained
 from dlapps.core.assets import AssetError
 from dlapps.core.images import to_pixels
-from dlapps.transfer import extract_features
+from dlapps.transfer import DeepFeatures
 
 PICTURES = 16
 LAYERS = {
@@ -51,17 +51,18 @@ def extract_naively(network, pictures, layer):
     return torch.cat(features)
 
 
-def extract(network, pictures, layer, precision):
-    features = extract_features(network, pictures, [layer], precision=precision)
-    return torch.from_numpy(features[layer])
+def extract(network, pictures, layer, is_bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=is_bfloat16):
+        features = DeepFeatures(network, layer).transform(pictures)
+    return torch.from_numpy(features)
 
 
 def measure(name, layer, pictures, rounds):
     network = pretrained.load(name)
     ways = {
         "plain loop": partial(extract_naively, network, pictures, layer),
-        "float32": partial(extract, network, pictures, layer, "float32"),
-        "fast": partial(extract, network, pictures, layer, "fast"),
+        "float32": partial(extract, network, pictures, layer, False),
+        "autocast": partial(extract, network, pictures, layer, True),
     }
     what = f"{name}, features of {PICTURES} pictures"
     return compare(what, ways, rounds, least_cosine, say_least_cosine)

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from dlapps import datasets, gan, pretrained
 from dlapps.core import metrics
+from dlapps.core.images import stack_pixels
 from dlapps.core.runtime import make_generator
 from dlapps.core.weights import save_weights
 from dlapps.gan import judge
 from dlapps.gan.networks import Settings
-from dlapps.transfer import extract_features
+from dlapps.transfer import layer_outputs
 from labreport.report import find_report, write_atomically
 from labreport.results import Entry
 from studies.runs import Place, nest
@@ -256,8 +257,12 @@ def see_as_photos(images: Tensor) -> Tensor:
     """
     network = pretrained.load("squeezenet1_1")
     layer = "features.12"
-    features = extract_features(network, list(images.numpy()), [layer], size=64)
-    return torch.from_numpy(features[layer])
+    features = []
+    for batch in images.split(4):
+        pixels = stack_pixels(list(batch.numpy()), 64)
+        maps = layer_outputs(network, pixels, [layer])[layer]  # (N, 512, 3, 3)
+        features.append(maps.mean((2, 3)))
+    return torch.cat(features)
 
 
 def coverage(real: Tensor, fake: Tensor, k: int = 5) -> float:

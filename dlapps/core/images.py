@@ -247,8 +247,10 @@ def as_pictures(
         come last, and uint8 (N, H, W) is grey.
     channels: the C that is wanted; any by default.
 
-    Raises PictureError for another type, shape or range, and for an empty set.
+    Raises PictureError for another type, shape or range, for a single picture and for
+    an empty set.
     """
+    check_several(images)
     if isinstance(images, np.ndarray) and images.dtype in (np.uint8, np.float32):
         images = as_tensor(images)
     dtypes = (torch.uint8, torch.float32)
@@ -275,7 +277,8 @@ def as_uint8(images: ArrayLike) -> torch.Tensor:
     images: uint8, (N, H, W) or with channels that come first or last. A list or an
         array is copied.
 
-    Raises PictureError for another type or shape, and for an empty set.
+    Raises PictureError for another type or shape, for a single picture (H, W, 3 or 4)
+    and for an empty set. (3, H, W) is three grey images here.
     """
     if isinstance(images, torch.Tensor):
         levels = images
@@ -290,7 +293,8 @@ def as_uint8(images: ArrayLike) -> torch.Tensor:
     levels = _move_channels(levels, 3)
     if levels.shape[3:] == (1,):
         levels = levels.squeeze(3)
-    has_shape = levels.ndim == 3 or levels.shape[3:] == (3,)
+    is_grey = levels.ndim == 3 and levels.shape[2] not in (3, 4)
+    has_shape = is_grey or levels.shape[3:] == (3,)
     if levels.dtype != torch.uint8 or not has_shape:
         raise PictureError(
             "expected images uint8 (N, H, W), (N, H, W, 3) or (N, 3, H, W), got "
@@ -308,9 +312,8 @@ def _move_channels(
     An axis of length 1, 3 or `channels` is taken for that of the channels. Where both
     axes have such a length, the pictures stay as they are.
 
-    Raises PictureError for a single picture, and for an empty set.
+    Raises PictureError for an empty set.
     """
-    check_several(pictures)
     if pictures.numel() == 0:
         raise PictureError(
             f"expected at least one picture, got {tuple(pictures.shape)}; "
@@ -344,16 +347,19 @@ def check_unit(pixels: torch.Tensor, slack: float = 0) -> None:
 
 
 def check_several(pictures: object) -> None:
-    """Raise PictureError for a single picture, whose rows would be taken for pictures.
+    """Raise PictureError for a single picture, whose rows or channels would be taken
+    for pictures.
 
-    A single picture is a path, a PIL picture, or an array (H, W, 3).
+    A single picture is a path, a PIL picture, or an array or tensor (H, W, C) or
+    (C, H, W) of 3 or 4 channels.
     """
     shape = tuple(getattr(pictures, "shape", ()))
-    if isinstance(pictures, (str, Path, Image.Image)) or shape[2:] == (3,):
+    is_array = len(shape) == 3 and (shape[0] in (3, 4) or shape[2] in (3, 4))
+    if is_array or isinstance(pictures, (str, Path, Image.Image)):
         got = f"one of shape {shape}" if shape else repr(pictures)
         raise PictureError(
-            f"expected several pictures, got {got}; "
-            "put it in a list, or add the batch axis."
+            f"expected several pictures, got {got}; put one in a list, or add the "
+            "batch axis, [None]; grey ones need that of the channel, [:, None]."
         )
 
 

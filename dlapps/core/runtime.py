@@ -1,7 +1,6 @@
 """The machine: its devices, number format, random generators and progress bars."""
 
 import contextlib
-import functools
 import operator
 import os
 import sys
@@ -56,40 +55,6 @@ def autocast(
     kind = torch.device(device).type
     enabled = number_format(device, precision) == "bfloat16"
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=enabled)
-
-
-@contextlib.contextmanager
-def first_in_float32(network: nn.Module) -> Iterator[None]:
-    """Keep the first convolutions in float32, in a network with depthwise ones.
-
-    Within the context, `autocast` does not change them. They have few products, so
-    bfloat16 gains little, but their rounding affects everything after them: the cosine
-    between averaged features of EfficientNet-Lite0 and those in float32 is .9996, and
-    .996 without this function.
-    """
-    first = []
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            products = layer.weight[0].numel()
-            # Of an EfficientNet-Lite these are its stem and the depthwise ones of its
-            # largest maps, of 32 to 144 channels; the next have 240 or more.
-            if products < 32 and layer.out_channels < 200:
-                first.append(layer)
-    if not any(layer.groups > 1 for layer in first):
-        first = []
-    try:
-        for layer in first:
-            in_float32 = functools.partial(_forward_in_float32, layer)
-            layer.forward = in_float32  # type: ignore[method-assign]
-        yield
-    finally:
-        for layer in first:
-            del layer.forward
-
-
-def _forward_in_float32(convolution: nn.Conv2d, maps: torch.Tensor) -> torch.Tensor:
-    with torch.autocast(maps.device.type, enabled=False):
-        return type(convolution).forward(convolution, maps.float())
 
 
 def channels_last(network: Network) -> Network:

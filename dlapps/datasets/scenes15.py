@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from sklearn.preprocessing import normalize
+from torch import Tensor
 
 from dlapps.core import assets, paths
 from dlapps.core.assets import AssetError
@@ -56,16 +58,19 @@ class SceneFeatures:
 
     The pictures themselves cannot be committed.
 
-    blocks: a matrix (4485, D) float32 for each name, such as "vgg16_features pool5
-        average 224".
+    blocks: a matrix (4485, D) float32 for each recipe. "pool3", "pool4" and "pool5" are
+        averages of VGG16's maps, of images of 224 x 224 pixels, and "pool5 maximum" is
+        their maximum. "pool5 untrained" has random weights; its rows have length 1,
+        less the mean of the training rows. "pool5 of larger images" sees images whose
+        shorter side has 320 pixels; "three layers of larger images" are VGG16's last
+        three convolutions, and "Lite2" the last four layers of EfficientNet-Lite2, of
+        352 x 352 pixels, both projected on 512 numbers.
     labels: int64 (4485,).
-    sizes: (4485, 2), height and width in pixels.
     names: "bedroom/image_0001.jpg" and so on.
     """
 
     blocks: dict[str, np.ndarray]
     labels: np.ndarray
-    sizes: np.ndarray
     names: tuple[str, ...]
     class_names: tuple[str, ...]
 
@@ -115,32 +120,30 @@ def load_scenes15_features() -> SceneFeatures:
 
     A study in data/studies of the repository made them from the pictures.
     """
-    arrays: dict[str, np.ndarray] = {}
-    for filename in ("scenes15-features.npz", "scenes15-quarters.npz"):
-        path = paths.require_network(filename, "the features of 15-Scene")
-        with np.load(path) as file:
-            arrays |= dict(file)
+    path = paths.require_network("scenes15-features.npz", "the features of 15-Scene")
+    with np.load(path) as file:
+        arrays = dict(file)
     labels = arrays.pop("labels").astype(np.int64)
-    sizes = arrays.pop("sizes")
     names = tuple(arrays.pop("names"))
     class_names = tuple(arrays.pop("class_names"))
     blocks = {name: from_bytes(values) for name, values in arrays.items()}
-    return SceneFeatures(blocks, labels, sizes, names, class_names)
+    return SceneFeatures(blocks, labels, names, class_names)
 
 
-def load_scenes15_maps() -> tuple[np.ndarray, np.ndarray]:
-    """Load what the last stage of EfficientNet-Lite0 is given, and the classes.
+def load_scenes15_maps() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Load what the last stage of EfficientNet-Lite0 is given: X, y, X_test, y_test.
 
-    Returns maps float32 (600, 192, 7, 7) of forty training pictures of each class, at
-    224 x 224, and their labels int64 (600,), class by class. Each number was stored in
-    one byte.
+    Maps float32 (450, 192, 7, 7) and labels int64 (450,), thirty training images of
+    each class at 224 x 224; and ten others of each class, 150. Each number was stored
+    in one byte.
     """
     path = paths.require_network("scenes15-maps.npz", "the feature maps")
     with np.load(path) as arrays:
-        maps = arrays["maps"].astype(np.float32) * arrays["scales"]
+        maps = torch.from_numpy(arrays["maps"] * arrays["scales"])
         rows = arrays["rows"]
     # The blocks of features are left undecoded.
     path = paths.require_network("scenes15-features.npz", "the features of 15-Scene")
     with np.load(path) as arrays:
-        labels = arrays["labels"].astype(np.int64)
-    return maps, labels[rows]
+        labels = torch.from_numpy(arrays["labels"].astype(np.int64)[rows])
+    is_test = torch.arange(len(rows)) % 4 == 0
+    return maps[~is_test], labels[~is_test], maps[is_test], labels[is_test]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dlapps.core.arrays import as_labels
 from dlapps.core.checks import check_counts
-from dlapps.core.images import as_uint8
+from dlapps.core.images import as_uint8, check_several
 from dlapps.core.runtime import as_device, make_generator
 from dlapps.core.training import (
     DivergenceError,
@@ -230,6 +230,7 @@ def _prepare_data(
     images: ArrayLike, labels: ArrayLike | None, settings: Settings
 ) -> tuple[Tensor, Tensor | None]:
     """Return images and labels as the settings need them, or raise ValueError."""
+    check_several(images)
     levels = prepare_images(images, settings.size)
     number, channels, height, width = channels_first(levels).shape
     if channels != settings.channels:

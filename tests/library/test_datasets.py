@@ -74,9 +74,11 @@ def test_labels_of_maps_are_read_without_the_features(monkeypatch):
         raise AssertionError("features were decoded")
 
     monkeypatch.setattr("dlapps.datasets.scenes15.from_bytes", refuse)
-    maps, labels = datasets.load_scenes15_maps()
-    assert maps.shape == (600, 192, 7, 7)
-    assert labels.tolist() == np.repeat(np.arange(15), 40).tolist()
+    maps, labels, new_maps, new_labels = datasets.load_scenes15_maps()
+    assert maps.shape == (450, 192, 7, 7)
+    assert new_maps.shape == (150, 192, 7, 7)
+    assert labels.tolist() == np.repeat(np.arange(15), 30).tolist()
+    assert new_labels.tolist() == np.repeat(np.arange(15), 10).tolist()
 
 
 def test_scenes_are_counted_before_they_are_used(folder, monkeypatch):

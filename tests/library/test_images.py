@@ -1,13 +1,17 @@
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image, PngImagePlugin
+from torch import nn
 
+from dlapps import gan, saliency
 from dlapps.core import images
 from dlapps.core.images import PictureError
 from dlapps.datasets import load_folder
+from dlapps.transfer import DeepFeatures
 
 
 def test_full_contrast_goes_from_0_to_1_and_a_flat_picture_stays_flat():
@@ -252,19 +256,37 @@ def test_pixels_become_what_a_file_stores_grey_ones_without_channels():
     assert np.array_equal(images.from_pixels(pixels), colours[0])
 
 
-def test_one_picture_is_no_list_of_pictures():
-    array = np.zeros((20, 24, 3), np.uint8)
-    for one in (
-        "a.png",
-        Path("a.png"),
-        Image.fromarray(array),
-        array,
-        torch.from_numpy(array),
-    ):
-        with pytest.raises(
-            PictureError, match=r"several pictures, got .*; put it in a list"
-        ):
-            images.stack_pixels(one)
+ONE_PICTURE = {
+    "path": "a.png",
+    "Path": Path("a.png"),
+    "PIL": Image.new("RGB", (9, 8)),
+    "channels last": np.zeros((8, 9, 3), np.uint8),
+    "opacity last": torch.zeros(8, 9, 4, dtype=torch.uint8),
+    "channels first": torch.zeros(3, 8, 9),
+    "opacity first": np.zeros((4, 8, 9), np.uint8),
+}
+DOORS = {
+    "stack_pixels": images.stack_pixels,
+    "fit": DeepFeatures("squeezenet1_1", "features").fit,
+    "transform": DeepFeatures("squeezenet1_1", "features").transform,
+    "input_gradient": partial(saliency.input_gradient, nn.Conv2d(3, 4, 3).eval()),
+    "fit_gan": gan.fit_gan,
+}
+
+
+@pytest.mark.parametrize("one", ONE_PICTURE.values(), ids=ONE_PICTURE)
+@pytest.mark.parametrize("take", DOORS.values(), ids=DOORS)
+def test_one_picture_is_not_taken_for_its_rows_or_channels(take, one):
+    message = r"^expected several pictures, got .*; put one in a list, or add the batch"
+    with pytest.raises(PictureError, match=message):
+        take(one)
+
+
+def test_three_grey_pictures_may_be_meant():
+    grey = np.zeros((3, 8, 9), np.uint8)
+    assert images.stack_pixels(list(grey), 8).shape == (3, 3, 8, 8)
+    assert images.as_pictures(grey[:, None]).shape == (3, 1, 8, 9)
+    assert images.as_uint8(grey).shape == (3, 8, 9)
 
 
 def test_sets_without_a_picture(tmp_path):

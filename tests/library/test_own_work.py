@@ -27,10 +27,11 @@ from dlapps import (
     saliency,
 )
 from dlapps.core import metrics
+from dlapps.core.classifier import fit_classifier
 from dlapps.core.images import from_pixels, stack_pixels
 from dlapps.core.runtime import drawn_from
 from dlapps.gan import flow
-from dlapps.transfer import DeepFeatures, finetune, linear
+from dlapps.transfer import DeepFeatures
 
 torch.set_num_threads(1)
 
@@ -153,9 +154,7 @@ def small_network(channels=3):
 
 def fit_small(labels, rate=0.01, num_epochs=1, **options):
     network = small_network()
-    finetune.fit_classifier(
-        network, PIXELS, labels, num_epochs, {network: rate}, **options
-    )
+    fit_classifier(network, PIXELS, labels, num_epochs, {network: rate}, **options)
 
 
 def diverged_network():
@@ -169,8 +168,7 @@ NAN_MAPS = torch.full((2, 16, 16), torch.nan)
 PIXELS = torch.full((2, 3, 16, 16), 0.5)
 LEVELS = np.zeros((28, 28, 3), np.uint8)
 FIRST = torch.zeros(2, dtype=torch.int64)
-BOOLEANS = np.eye(4), np.array([True, False] * 2), np.eye(4), [0, 1] * 2
-ONE_PICTURE = "several pictures, got one of shape (28, 28, 3)"
+ONE_PICTURE = "images uint8 (N, H, W), (N, H, W, 3) or (N, 3, H, W), got torch.uint8 ("
 DIVERGED = "finite logits, got NaN for 2 of 2 pictures"
 NO_LABELS = "whole numbers as labels, got torch.bool"
 
@@ -178,15 +176,10 @@ NO_LABELS = "whole numbers as labels, got torch.bool"
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: saliency.input_gradient(small_network(1), LEVELS), ONE_PICTURE),
         (lambda: gan.prepare_images(LEVELS, 32), ONE_PICTURE),
         (lambda: dann.predict(small_network(), LEVELS), ONE_PICTURE),
         (lambda: adversarial.pgd(diverged_network(), PIXELS, 0.1, labels=1), DIVERGED),
         (lambda: saliency.input_gradient(diverged_network(), PIXELS, 0), DIVERGED),
-        (
-            lambda: finetune.accuracy(small_network(), PIXELS, [0, 3]),
-            "labels from 0 to 2, got 0",
-        ),
         (
             lambda: gan.load_generator("none.pt"),
             "a generator in none.pt, got no such file",
@@ -228,11 +221,6 @@ NO_LABELS = "whole numbers as labels, got torch.bool"
         (lambda: fit_small([0, -100]), "labels from 0 to 2, got -100 to 0"),
         (lambda: fit_small([True, False]), NO_LABELS),
         (lambda: fit_small(np.array([True, False])), NO_LABELS),
-        (lambda: linear.choose_per_class([True, False], 1, 0), NO_LABELS),
-        (lambda: next(linear.random_splits([True, False], 1)), NO_LABELS),
-        (lambda: linear.choose_svm(BOOLEANS, (1,)), NO_LABELS),
-        (lambda: linear.svm_scores(BOOLEANS, 1), NO_LABELS),
-        (lambda: linear.random_split_scores(BOOLEANS, 1, 1), NO_LABELS),
         (lambda: fit_small([0, 1], rate=-0.01), "learning_rate > 0, got -0.01"),
         (
             lambda: adversarial.fool(small_network(), PIXELS, None),
@@ -259,10 +247,6 @@ NO_LABELS = "whole numbers as labels, got torch.bool"
             lambda: saliency.input_gradient(small_network(), PIXELS, [[0, 1], 1]),
             "one class, or one for each of 2 images, got [[0, 1], 1]; pass whole "
             "numbers, or names of the network's classes",
-        ),
-        (
-            lambda: linear.choose_per_class([], 1, seed=0),
-            "at least one input, got none; check the selection",
         ),
         (
             lambda: saliency.smooth_grad(small_network(), PIXELS, noise_std=".15"),
@@ -346,28 +330,9 @@ def test_a_name_that_is_nearly_a_class_is_answered_with_it():
         saliency.input_gradient(SCENES, PIXELS, "costa")
 
 
-def test_accuracy_does_not_depend_on_the_mode_and_leaves_the_statistics():
-    network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4), nn.Linear(4, 2)).train()
-    inputs = torch.rand(6, 4)
-    labels = [0, 1] * 3
-    accuracy = finetune.accuracy(network, inputs, labels)
-    assert network.training
-    assert torch.equal(network[1].running_mean, torch.zeros(4))
-    assert finetune.accuracy(network.eval(), inputs, labels) == accuracy
-
-
 def test_files_of_ones_own_are_not_taken_for_the_library_s(tmp_path):
     for name in ("results", "networks"):
         folder = tmp_path / "data" / name
         folder.mkdir(parents=True)
         (folder / "flow.pt").write_bytes(b"mine")
     assert flow.load_best().settings == flow.STANDARD
-
-
-def test_fusion_refuses_labels_that_are_no_columns():
-    signs = np.where(np.arange(30) % 2, 1, -1)
-    features = np.random.default_rng(0).normal(size=(30, 5)) + signs[:, None]
-    scores = {"svm": linear.svm_scores((features, signs, features, signs), 1.0)}
-    with pytest.raises(ValueError, match="labels from 0 to 1, got -1 to 1"):
-        linear.choose_fusion(scores, signs)
-    assert linear.choose_fusion(scores, (signs > 0).astype(int)).weights["svm"] > 0

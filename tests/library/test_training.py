@@ -16,6 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from dlapps import DlappsError, dann, gan, pretrained
 from dlapps.core import runtime
 from dlapps.core.checkpoints import TrainingError
+from dlapps.core.classifier import fit_classifier
 from dlapps.core.training import (
     DivergenceError,
     Means,
@@ -26,7 +27,6 @@ from dlapps.core.training import (
 )
 from dlapps.dann import pictures
 from dlapps.gan import flow
-from dlapps.transfer import finetune
 from studies import dann_methods
 
 torch.set_num_threads(1)
@@ -98,7 +98,7 @@ def train_classifier(data, seed=0, **options):
             nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 10)
         )
     network = nn.Sequential(first, rest)
-    history = finetune.fit_classifier(
+    history = fit_classifier(
         network,
         data[0][:, None] / 255,
         data[1],
@@ -415,7 +415,7 @@ def test_a_network_of_other_layers_without_weights_is_another_network(layer, tmp
         network = pretrained.wrap(network, mean=(0.5,), std=(0.5,))
         inputs = torch.ones(4, 1, 2, 2)
         labels = torch.arange(4) % 2
-        return finetune.fit_classifier(
+        return fit_classifier(
             network, inputs, labels, 1, {network: 0.1}, checkpoint=tmp_path / "run.pt"
         )
 
@@ -453,7 +453,7 @@ def make_normed():
 
 def train_classifier_of_pixels(network, source, labels, _target, settings):
     pixels = source[:, None].expand(-1, 3, -1, -1)
-    return finetune.fit_classifier(
+    return fit_classifier(
         network,
         pixels,
         labels,
@@ -544,7 +544,7 @@ def test_another_part_or_rate_of_a_classifier_is_another_run(tmp_path):
 
     def fit(learning_rates):
         network.load_state_dict(start)
-        return finetune.fit_classifier(
+        return fit_classifier(
             network,
             torch.eye(2),
             torch.arange(2),

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlapps.transfer import finetune
-from studies import transfer_training
+from dlapps.core.classifier import fit_classifier
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def fit(problem, network=None, rates=0.03, num_epochs=1, **options):
     """Train a network, or parts of it at rates of their own."""
     network = network or make_classifier()
     rates = rates if isinstance(rates, dict) else {network: rates}
-    return finetune.fit_classifier(network, *problem, num_epochs, rates, **options)
+    return fit_classifier(network, *problem, num_epochs, rates, **options)
 
 
 def test_classifier_learns(problem):
@@ -116,33 +115,6 @@ def test_parts_have_to_be_the_networks_and_apart(problem):
             fit(problem, network, dict.fromkeys(parts, 0.01))
 
 
-def test_new_head_does_not_see_the_scale_of_features():
-    head = finetune.NewHead(6, 3, seed=0)
-    maps = torch.rand(4, 6, 5, 5)
-    torch.testing.assert_close(head(maps), head(maps * 100))
-    torch.testing.assert_close(head(maps), head(maps.mean((2, 3))))
-    assert torch.equal(head.linear.weight, finetune.NewHead(6, 3, seed=0).linear.weight)
-
-
-def test_augmentation_keeps_shape_and_range():
-    pixels = torch.rand(6, 1, 16, 16)
-    generator = torch.Generator().manual_seed(0)
-    moved = transfer_training.flip_and_shift(4, pixels, generator)
-    assert moved.shape == pixels.shape
-    assert 0 <= moved.min() <= moved.max() <= 1
-    assert not torch.equal(moved, pixels)
-
-
-def test_small_vgg_learns_bright_from_dark():
-    torch.manual_seed(0)
-    labels = torch.arange(40) % 2
-    pixels = torch.rand(40, 1, 16, 16) * 0.3 + 0.6 * labels.view(-1, 1, 1, 1)
-    network = transfer_training.make_small_vgg(2)
-    fit((pixels, labels), network, 0.01, num_epochs=8, batch_size=10)
-    predicted = finetune.batched_logits(network, pixels).argmax(1)
-    assert (predicted == labels).float().mean() > 0.95
-
-
 def test_lists_and_arrays_train_as_tensors_do(problem, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     inputs, labels = problem
@@ -155,8 +127,6 @@ def test_lists_and_arrays_train_as_tensors_do(problem, tmp_path, monkeypatch):
         network = make_classifier()
         history = fit(form, network, num_epochs=2, checkpoint=f"{number}.pt")
         assert history.loss == expected
-        accuracy = finetune.accuracy(network, *form)
-        assert accuracy == finetune.accuracy(network, inputs, labels)
         assert (tmp_path / f"{number}.pt").is_file()
 
 
@@ -169,7 +139,7 @@ def test_uint8_is_taken_as_pixels():
     losses = []
     for inputs in (levels, levels / 255, levels.numpy() / 255):
         torch.manual_seed(0)
-        network = transfer_training.make_small_vgg(2)
+        network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(784, 2))
         history = fit((inputs, [0, 1] * 4), network, num_epochs=2, augment=augment)
         losses.append(history.loss)
     assert losses[0] == losses[1] == losses[2]
