@@ -1,84 +1,83 @@
 """How Chapter 1's studies choose, train and store, on a few numbers."""
 
-import itertools
-from functools import partial
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
-from dlapps import pretrained
+from dlapps.core.classifier import fit_classifier
 from dlapps.datasets.scenes15 import from_bytes
-from studies import transfer as study
+from studies import transfer as features
 from studies import transfer_training as training
 
 
-@pytest.fixture
-def fold(monkeypatch):
-    """{setting: (mean, spread)} of the true class's logit on fold 0, to be filled, and
-    a function that chooses by it.
-
-    The true class is 0 for all pictures; a setting that is not there has logits of 0.
-    """
-    scenes = SimpleNamespace(labels=np.zeros(100, dtype=np.int64))
-    monkeypatch.setattr(study.datasets, "load_scenes15", lambda split: scenes)
-    logits_of = {}
-
-    def scores(name, fit_rows, rows, setting, seed):
-        assert not set(fit_rows) & set(rows)
-        random = np.random.default_rng(setting.num_epochs).normal(size=len(rows))
-        logits = np.zeros((len(rows), 15), np.float32)
-        mean, spread = logits_of.get(setting, (0, 0))
-        logits[:, 0] = mean + spread * random
-        return logits
-
-    def choose():
-        settings = itertools.starmap(
-            study.Setting, itertools.product(study.RATES, study.EPOCHS)
-        )
-        return study.choose_setting(partial(scores, "efficientnet_lite2"), settings)
-
-    return logits_of, choose
+def make_loss(mean, spread, seed):
+    noise = np.random.default_rng(seed).normal(size=100)
+    return torch.tensor(mean + spread * noise)
 
 
-def test_a_setting_that_is_clearly_best_is_chosen(fold):
-    logits_of, choose = fold
-    logits_of[1e-2, 8] = (6, 0.1)
-    setting, losses = choose()
-    assert setting == (1e-2, 8)
-    assert min(losses, key=losses.get) == setting
-    assert len(losses) == len(study.RATES) * len(study.EPOCHS)
+def test_a_setting_that_is_clearly_best_is_chosen():
+    losses = {(1e-2, 8): make_loss(0.1, 0.01, 0), (1e-3, 2): make_loss(0.5, 0.01, 1)}
+    assert training.best_setting(losses) == (1e-2, 8)
 
 
-def test_of_settings_that_cannot_be_told_apart_the_shortest_is_chosen(fold):
-    logits_of, choose = fold
-    logits_of |= {(1e-2, 8): (3, 1), (3e-3, 4): (2.95, 1), (3e-3, 2): (2.95, 1)}
-    setting, _ = choose()
-    assert setting == (3e-3, 2)
+def test_of_settings_that_cannot_be_told_apart_the_shortest_is_chosen():
+    losses = {
+        (1e-2, 8): make_loss(0.5, 0.3, 0),
+        (3e-3, 4): make_loss(0.51, 0.3, 1),
+        (3e-3, 2): make_loss(0.51, 0.3, 2),
+    }
+    assert training.best_setting(losses) == (3e-3, 2)
 
 
-def test_fine_tuned_scores_are_committed_by_network_and_part(monkeypatch, tmp_path):
-    setting = study.Setting(3e-3, 2)
-    monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
-    chosen = (setting, {setting: 0.5})
-    monkeypatch.setattr(study, "choose_setting", lambda score, settings: chosen)
-    parts = {"train": np.ones((3, 15)), "test": np.zeros((2, 4, 15))}
-    monkeypatch.setattr(study, "finetune_last_stage", lambda name, setting: parts)
-    study.make_scenes15_finetuned()
-    chosen = study.results.load("scenes15-finetuned")["efficientnet_lite0"]
-    assert chosen == {"losses": {"0.003 2": 0.5}, "rate": 3e-3, "num_epochs": 2}
-    arrays = study.results.load_arrays("scenes15-finetuned")
-    assert arrays["efficientnet_lite2 train"].shape == (3, 15)
-    assert arrays["efficientnet_lite0 test"].dtype == np.float16
+def test_layers_that_move_keep_the_statistics_of_their_batch_norms():
+    layers = training.LastLayers("Lite0")
+    layers.requires_grad_(True).train()
+    assert not any(module.training for module in layers.modules())
+    maps = torch.rand(2, 192, 3, 3)
+    features = layers(maps)
+    first = F.normalize(maps.mean((2, 3)), dim=1)
+    torch.testing.assert_close(features[:, :192], first)
+    squares = (features**2).sum(1)
+    torch.testing.assert_close(squares, torch.full((2,), 3.0))  # three parts
 
 
-def test_statistics_stay_while_the_layers_train():
-    layers = study.FixedStatistics([torch.nn.BatchNorm2d(3)])
-    layers.train()
-    before = layers[0].running_mean.clone()
-    layers[0](torch.randn(4, 3, 2, 2))
-    assert torch.equal(layers[0].running_mean, before)
+def test_new_head_does_not_see_the_scale_of_features():
+    head = training.NewHead(6, seed=0)
+    features = torch.rand(4, 6)
+    torch.testing.assert_close(head(features), head(features * 100))
+    again = training.NewHead(6, seed=0)
+    assert torch.equal(head.linear.weight, again.linear.weight)
+
+
+def test_augmentation_keeps_shape_and_range():
+    pixels = torch.rand(6, 1, 16, 16)
+    generator = torch.Generator().manual_seed(0)
+    moved = training.flip_and_shift(4, pixels, generator)
+    assert moved.shape == pixels.shape
+    assert 0 <= moved.min() <= moved.max() <= 1
+    assert not torch.equal(moved, pixels)
+
+
+def test_small_vgg_learns_bright_from_dark():
+    torch.manual_seed(0)
+    labels = torch.arange(40) % 2
+    pixels = torch.rand(40, 1, 16, 16) * 0.3 + 0.6 * labels.view(-1, 1, 1, 1)
+    network = training.make_small_vgg(2)
+    fit_classifier(network, pixels, labels, 8, {network: 0.01}, batch_size=10)
+    predicted = training.logits(network, pixels).argmax(1)
+    assert (predicted == labels).float().mean() > 0.95
+
+
+def test_random_splits_train_on_as_many_of_each_class_and_test_on_all_others(
+    monkeypatch,
+):
+    monkeypatch.setattr(features, "PER_CLASS", 10)
+    labels = np.arange(120) % 3
+    rows, others = features.draw_split(labels, seed=0)
+    assert np.bincount(labels[rows]).tolist() == [10, 10, 10]
+    assert sorted(np.concatenate([rows, others])) == list(range(120))
+    assert not np.array_equal(rows, features.draw_split(labels, seed=1)[0])
 
 
 @pytest.mark.parametrize(("signal", "cost"), [(1, 0.1), (0.01, 100)])
@@ -87,10 +86,20 @@ def test_rows_that_differ_little_are_given_a_large_cost(monkeypatch, signal, cos
     monkeypatch.setattr(training, "load_scenes", lambda: (None, labels))
     noise = np.random.default_rng(0).normal(size=(1600, 4))
     rows = np.hstack([noise, signal * np.eye(3)[labels], np.ones((1600, 1))])
-    assert training.score_svm(rows) == {
-        "scores": {"accuracy": 1, "cv": 1},
-        "settings": {"C": cost},
-    }
+    entry = training.test_svm(rows)
+    assert entry == {"scores": {"accuracy": 1}, "settings": {"C": cost}}
+
+
+def test_joined_rows_keep_the_products_between_them():
+    random = np.random.default_rng(0)
+    first = random.normal(size=(1600, 5))
+    second = random.normal(size=(1600, 3))
+    joined = features.join([first, second])
+    assert joined.shape == (1600, 8)
+    rows = np.hstack(
+        [part / np.linalg.norm(part, axis=1, keepdims=True) for part in (first, second)]
+    )
+    np.testing.assert_allclose(joined[:9] @ joined[:9].T, rows[:9] @ rows[:9].T)
 
 
 @pytest.mark.parametrize(("sign", "error"), [(0, 1 / 16), (1, 1 / 8)])
@@ -98,16 +107,19 @@ def test_numbers_of_one_byte_keep_sign_and_size(sign, error):
     random = np.random.default_rng(0)
     values = random.lognormal(sigma=2, size=(50, 8))
     values = values * random.choice([1, 1 - 2 * sign], size=(50, 8))
-    stored = study.to_bytes(values)
+    stored = features.to_bytes(values)
     assert stored.itemsize == 1
     read = from_bytes(stored)
     assert np.abs(read / values - 1).max() <= error + 1e-3  # float16 rounds first
-    assert study.to_bytes(read).tobytes() == stored.tobytes()
+    assert features.to_bytes(read).tobytes() == stored.tobytes()
 
 
-def test_filters_averaged_over_colours_give_a_third_of_what_a_grey_picture_gave():
-    backbone = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, bias=False))
-    network = pretrained.wrap(backbone, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
-    grey = torch.rand(2, 1, 8, 8)
-    copied = network(grey.expand(-1, 3, -1, -1))
-    torch.testing.assert_close(3 * training.to_grey(network)(grey), copied)
+def test_an_untrained_network_has_weights_of_its_seed():
+    first = features.untrained_vgg16(0)
+    assert not first.training
+    weight = first.layer("conv3_2").weight
+    again = features.untrained_vgg16(0).layer("conv3_2").weight
+    other = features.untrained_vgg16(1).layer("conv3_2").weight
+    assert torch.equal(weight, again)
+    assert not torch.equal(weight, other)
+    assert float(weight.std()) == pytest.approx((2 / (9 * 256)) ** 0.5, rel=0.05)
