@@ -50,8 +50,7 @@ NETWORKS = {
 Grid = tuple[tuple[float, ...], tuple[int, ...]]
 MOVING: Grid = ((1e-3, 3e-3, 1e-2, 3e-2), (2, 4, 8))
 FROZEN: Grid = ((3e-3, 1e-2, 3e-2, 1e-1), (4, 8, 16, 32))
-# VGG16's three convolutions: other epochs were not tried.
-MOVING_VGG16: Grid = ((3e-5, 1e-4, 3e-4), (4,))
+MOVING_VGG16: Grid = ((3e-5, 1e-4, 3e-4), (2, 4, 8))
 HEAD_RATE = 1e-2  # beside moving layers
 RECIPES = (
     "pool3",

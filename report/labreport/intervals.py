@@ -110,14 +110,18 @@ def mcnemar(first: ArrayLike, second: ArrayLike, number: int = 1) -> McNemar:
 
 
 def compare_splits(
-    first: ArrayLike, second: ArrayLike, num_train: int, num_test: int
+    first: ArrayLike,
+    second: ArrayLike,
+    num_train: int,
+    num_test: int,
+    number: int = 1,
 ) -> Interval:
     """Mean difference of two recipes over the same random splits of one data set.
 
     first, second: float (S,). The splits share examples, so the interval of paired
     differences is widened by sqrt(1 + S num_test / num_train) (Nadeau and Bengio 2003).
     """
-    difference, _, high = compare(first, second, paired=True)
+    difference, _, high = compare(first, second, number, paired=True)
     widening = float(np.sqrt(1 + np.size(first) * num_test / num_train))
     margin = (high - difference) * widening
     return Interval(difference, difference - margin, difference + margin)

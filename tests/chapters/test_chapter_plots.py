@@ -1,5 +1,7 @@
 """Figures of the chapters show what they were given, and leave no style behind."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -19,36 +21,47 @@ POINTS = np.random.default_rng(0).normal(size=(20, 2))
 CLASSES = ["cat", "dog"]
 CAT = [("cat", 0.75), ("dog", 0.25)]
 DOG = [("dog", 0.6), ("cat", 0.4)]
-ANSWERS = {"small": [DOG, DOG], "large": [CAT, DOG]}
+STEPS = {"a": np.array([70, 71]), "b": np.array([75, 76]), "c": np.array([76, 77])}
+COSINES = np.zeros((3, 1500))
+COSINES[2, [107, 3, 200, 900]] = [0.9, 0.8, 0.7, 0.6]
+
+
+class Scenes(SimpleNamespace):
+    """Fifteen classes, a to o, of which the test images are c, b and a."""
+
+    def pictures(self, rows):
+        return [COLOUR for _ in rows]
+
+
+def make_scenes(has_pictures):
+    labels = np.concatenate([np.repeat(np.arange(15), 100), [2, 1, 0]])
+    names = tuple("abcdefghijklmno")
+    return Scenes(class_names=names, labels=labels, has_pictures=has_pictures)
+
+
 HITS = {"net": {"map": (0.75, 0.5, 1.1), "random": (0.25, -0.1, 0.6)}}
 SVM = LinearSVC(random_state=0).fit(POINTS, POINTS[:, 0] > 0)
 PIXELS = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 BOX = (1, 0, 3, 2)  # left, top, right, bottom
 FIGURES = {
-    "answers": lambda: transfer.plot_answers([COLOUR] * 2, CLASSES, ANSWERS, ["dog"]),
+    "answers": lambda: transfer.plot_answers(PIXELS, CLASSES, [CAT, DOG]),
     "pipeline": transfer.plot_pipeline,
-    "stages": transfer.plot_stages,
-    "accuracies": lambda: transfer.plot_accuracies({"a": 20, "b": 90.4}),
-    "classes": lambda: transfer.plot_classes(list("abcde"), [3, 1, 2, 5, 4], None),
-    "classes with images": lambda: transfer.plot_classes(
-        list("abcde"), [3, 1, 2, 5, 4], [COLOUR] * 5
-    ),
-    "class map": lambda: transfer.plot_class_map(POINTS[:5], list("abcde")),
-    "neighbours": lambda: transfer.plot_neighbours(["cat"], [[*DOG]], None),
+    "scenes": lambda: transfer.plot_scenes(make_scenes(False)),
+    "scenes with images": lambda: transfer.plot_scenes(make_scenes(True)),
+    "neighbours": lambda: transfer.plot_neighbours(make_scenes(False), COSINES, [2]),
     "neighbours with images": lambda: transfer.plot_neighbours(
-        ["cat"], [[*DOG]], [[GREY, COLOUR, COLOUR]]
+        make_scenes(True), COSINES, [2]
     ),
-    "margins": lambda: transfer.plot_margins(POINTS, POINTS[:, 0] > 0, {"C = 1": SVM}),
-    "confusion": lambda: transfer.plot_confusion([[5, 2], [0, 7]], CLASSES),
-    "class gains": lambda: transfer.plot_class_gains(
-        {
-            "deeper": {"dog": -2, "cat": 3, "bee": 1},
-            "average": {"dog": 4, "cat": 0, "bee": 5},
-        },
-        {"pets": ["cat"], "others": ["bee", "dog"]},
+    "margins": lambda: transfer.plot_margins(
+        POINTS, POINTS[:, 0] > 0, {"C = 1": SVM}, POINTS[:, 0] > 2
     ),
-    "steps": lambda: transfer.plot_steps(
-        {"a → b": (70, 75, (5, 3, 7)), "b → c": (75, 76, (1, -1, 3))}
+    "pretraining": lambda: transfer.plot_pretraining(
+        {"frozen": ((10, 100), (80, 90)), "longer": ((100,), (83,))},
+        {"chance": 7, "learnt": 90},
+    ),
+    "steps": lambda: transfer.plot_steps(STEPS, [(5, 3, 7), (1, -1, 3)]),
+    "control": lambda: transfer.plot_control(
+        {"net": ([89, 90], [91, 92], (2, 1, 3))}, 90.4
     ),
     "changes": lambda: visualizing.plot_changes(PIXELS, PIXELS + 0.01, CLASSES),
     "boxes": lambda: visualizing.plot_boxes(PIXELS, {"cat": BOX, "dog": BOX}),
@@ -133,7 +146,7 @@ def test_an_arrow_leads_from_the_side_of_one_block_to_that_of_the_next():
     assert to_hex(arrow.arrow_patch.get_edgecolor()) == to_hex("red")
 
 
-@pytest.mark.parametrize("name", ["pipeline", "stages", "parts", "networks"])
+@pytest.mark.parametrize("name", ["pipeline", "parts", "networks"])
 def test_blocks_of_a_diagram_do_not_overlap_and_all_are_joined(name):
     ax = FIGURES[name]().axes[0]
     boxes = [patch.get_bbox() for patch in ax.patches]
@@ -145,63 +158,46 @@ def test_blocks_of_a_diagram_do_not_overlap_and_all_are_joined(name):
 
 
 def test_an_answer_is_a_bar_with_its_name_and_the_true_one_is_filled():
-    picture, small, large = transfer.plot_answers(
-        [GREY, COLOUR], CLASSES, ANSWERS, ["cat"]
-    ).axes
-    assert picture.get_title() == "cat"
-    assert np.array_equal(picture.images[0].get_array(), GREY)
-    assert written(small)[:2] == ["dog 60%", "cat 40%"]
-    assert written(large)[:2] == ["cat 75%", "dog 25%"]
-    assert [bar.get_width() for bar in large.patches] == [0.75, 0.25]
-    filled = [to_hex(bar.get_facecolor()) for bar in large.patches]
-    assert filled == [COLOURS[0].lower(), "#ffffff"]
-
-
-def test_an_accuracy_is_a_bar_with_its_number():
-    [ax] = FIGURES["accuracies"]().axes
-    assert row_names(ax) == {0: "a", 1: "b"}
-    assert [bar.get_width() for bar in ax.patches] == [20, 90.4]
-    assert written(ax)[:2] == ["20.0", "90.4"]
-
-
-def test_classes_of_a_group_stand_together_in_its_colour():
-    first, second = FIGURES["class gains"]().axes
-    assert row_names(first) == {0: "cat", 1: "bee", 2: "dog"}
-    assert [bar.get_width() for bar in first.patches] == [3, 1, -2]
-    assert [bar.get_width() for bar in second.patches] == [0, 5, 4]
-    colours = [to_hex(bar.get_facecolor()) for bar in first.patches]
-    assert colours[1] != colours[0] == COLOURS[0].lower()
-    assert colours[1] == colours[2]
-
-
-def test_a_class_stands_at_its_place_with_its_name():
-    figure = FIGURES["class map"]()
-    ax = figure.axes[-1]
-    [places] = ax.lines
-    assert np.array_equal(places.get_xydata(), POINTS[:5])
-    names = [(name.get_text(), name.xy) for name in ax.findobj(Annotation)]
-    assert [text for text, _ in names] == list("abcde")
-    assert np.array_equal([place for _, place in names], POINTS[:5])
+    cat, dog, of_cat, of_dog = transfer.plot_answers(PIXELS, CLASSES, [CAT, CAT]).axes
+    assert [cat.get_title(), dog.get_title()] == CLASSES
+    for ax, filled in ((of_cat, 0), (of_dog, 1)):
+        assert written(ax)[:2] == ["cat 75%", "dog 25%"]
+        assert [bar.get_width() for bar in ax.patches] == [0.75, 0.25]
+        colours = [to_hex(bar.get_facecolor()) for bar in ax.patches]
+        assert colours[filled] == COLOURS[0].lower()
+        assert colours[1 - filled] == "#ffffff"
 
 
 def test_classes_are_pictures_with_names_or_bars_of_their_images():
-    shown = [title for title in titles(FIGURES["classes with images"]()) if title]
-    assert shown == list("abcde")
-    ax = FIGURES["classes"]().axes[0]
-    assert [bar.get_height() for bar in ax.patches] == [3, 1, 2, 5, 4]
-    assert [label.get_text() for label in ax.get_xticklabels()] == list("abcde")
+    shown = [written(ax)[0] for ax in FIGURES["scenes with images"]().axes if ax.images]
+    assert shown == list("abcdefghijklmno")
+    ax = FIGURES["scenes"]().axes[0]
+    assert [bar.get_height() for bar in ax.patches] == [101, 101, 101, *[100] * 12]
+    assert [label.get_text() for label in ax.get_xticklabels()] == shown
 
 
 @pytest.mark.parametrize("name", ["neighbours", "neighbours with images"])
-def test_a_neighbour_of_another_class_is_hollow(name):
-    figure = FIGURES[name]()
-    ax = figure.axes[-1]
-    query = written(figure.axes[0])[0] if "images" in name else ax.get_title()
-    assert query == "cat"
-    assert written(ax)[:2] == ["dog 0.60", "cat 0.40"]
-    assert [bar.get_width() for bar in ax.patches] == [0.6, 0.4]
-    filled = [to_hex(bar.get_facecolor()) for bar in ax.patches]
-    assert filled == ["#ffffff", COLOURS[0].lower()]
+def test_a_neighbour_of_another_class_is_orange(name):
+    query, first, second, *_ = FIGURES[name]().axes
+    assert [ax.texts[0].get_text() for ax in (query, first, second)] == [
+        "a",
+        "b 0.90",
+        "a 0.80",
+    ]
+    colours = [to_hex(ax.texts[0].get_color()) for ax in (first, second)]
+    assert colours == [COLOURS[1].lower(), COLOURS[0].lower()]
+
+
+def test_a_gain_stands_beside_the_better_recipe_and_is_grey_if_it_may_be_none():
+    levels, gains = FIGURES["steps"]().axes
+    assert row_names(levels) == {0: "a", 1: "b", 2: "c"}
+    assert [text.get_text() for text in levels.texts] == ["70.5", "75.5", "76.5"]
+    assert [text.get_text() for text in gains.texts] == ["+5.0", "+1.0"]
+    points = [line for line in gains.lines if line.get_marker() == "o"]
+    assert [line.get_xdata().tolist() for line in points] == [[5, 5], [1, 1]]
+    assert [line.get_ydata().tolist() for line in points] == [[1, 1], [2, 2]]
+    colours = [to_hex(line.get_color()) for line in points]
+    assert colours == [COLOURS[0].lower(), transfer.UNCERTAIN]
 
 
 def test_a_plane_and_its_margins_are_where_the_scores_say():
@@ -210,49 +206,17 @@ def test_a_plane_and_its_margins_are_where_the_scores_say():
     for level, path in zip(contours.levels, contours.get_paths(), strict=True):
         scores = SVM.decision_function(path.vertices)
         assert scores == pytest.approx(np.full(len(scores), level), abs=1e-6)
-    drawn = np.concatenate([line.get_xydata() for line in ax.lines])
+    drawn = np.concatenate([line.get_xydata() for line in ax.lines[:2]])
     assert len(drawn) == len(POINTS)
 
 
-def test_an_image_on_the_wrong_side_of_a_plane_is_ringed():
-    labels = POINTS[:, 0] > 0
-    labels[3] = not labels[3]
-    [ax] = transfer.plot_margins(POINTS, labels, {"C = 1": SVM}).axes
+def test_chosen_points_are_ringed():
+    [ax] = transfer.plot_margins(
+        POINTS, POINTS[:, 0] > 0, {"C = 1": SVM}, np.arange(20) == 3
+    ).axes
     ring = ax.lines[-1]
     assert np.array_equal(ring.get_xydata(), POINTS[[3]])
     assert ring.get_markerfacecolor() == "none"
-
-
-def test_steps_that_are_compared_have_the_same_axes():
-    steps = {"a → b": (70, 75, (5, 3, 7))}
-    levels, gains = transfer.plot_steps(steps, ((60, 90), (-2, 8))).axes
-    assert levels.get_xlim() == (60, 90)
-    assert gains.get_xlim() == (-2, 8)
-
-
-def test_a_class_map_names_the_share_of_variance_of_its_axes():
-    ax = transfer.plot_class_map(POINTS[:5], list("abcde"), (0.5, 0.25)).axes[0]
-    assert ax.get_xlabel() == "first direction (50% of the variance)"
-    assert ax.get_ylabel() == "second direction (25% of the variance)"
-
-
-def test_mistakes_are_coloured_and_right_answers_are_not():
-    [ax] = FIGURES["confusion"]().axes
-    assert np.array_equal(ax.images[0].get_array(), [[0, 2], [0, 0]])
-    counts = {text.get_position(): text.get_text() for text in ax.texts}
-    assert counts == {(0, 0): "5", (1, 0): "2", (1, 1): "7"}
-
-
-def test_a_step_has_its_levels_and_its_gain_and_is_grey_where_it_may_be_none():
-    levels, gains = FIGURES["steps"]().axes
-    assert row_names(levels) == {0: "a → b", 1: "b → c"}
-    before, after = levels.lines[:2]
-    assert dots(before) == [(70, 0)]
-    assert dots(after) == [(75, 0)]
-    significant, other = gains.containers
-    assert ends(significant) == pytest.approx(np.array([[3, 7]]))
-    assert significant.lines[0].get_color() == COLOURS[0]
-    assert other.lines[0].get_color() == "#888888"
 
 
 def test_a_change_is_magnified_around_grey():

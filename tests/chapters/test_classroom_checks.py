@@ -24,7 +24,6 @@ from dlapps import adversarial, dann, gan, pretrained, saliency
 from dlapps.core import metrics
 from dlapps.core.training import History
 from dlapps.dann import GradientReversal
-from dlapps.transfer.linear import make_folds
 
 torch.set_num_threads(1)
 SENTENCE = r"^expected [^\n]+, got [^\n]+: [^\n]+[^.]\.$"
@@ -44,35 +43,25 @@ def test_what_a_check_cannot_look_at_is_a_sentence_too():
         checks.run(visualizing.maps, {"pixels": torch.zeros(1, 3, 2, 2)})
     failed = r"as the exercise asks for them,\sgot\sTypeError:\s"
     with pytest.raises(AssertionError, match=failed):
-        checks.run(transfer.eval, {"moved_in_evaluation": None, "moved_in_training": 1})
+        checks.run(transfer.baseline, {"y_train": None, "y_test": []})
 
 
-def test_transfer_finds_a_normalisation_left_in_and_a_mode_never_changed():
+def test_transfer_finds_a_normalisation_left_in_and_a_mode_never_changed(monkeypatch):
     module = nn.Sequential(nn.Flatten(), nn.Linear(12, 2, bias=False))
     nn.init.constant_(module[1].weight[0], 1.0)
     nn.init.zeros_(module[1].weight[1])
-    network = pretrained.wrap(module, (0.9, 0.9, 0.9), (0.1, 0.1, 0.1))
-    pixels = torch.full((4, 3, 2, 2), 0.5)
-    names = ("squeezenet1_1", "efficientnet_lite0")
-    right = {
-        "networks": dict.fromkeys(names, network),
-        "pixels": dict.fromkeys(names, pixels),
-        "truths": torch.tensor([0, 0, 0, 1]),
-        "from_0_to_1": dict.fromkeys(names, 3),
-        "from_0_to_255": dict.fromkeys(names, 3),
-    }
+    network = pretrained.wrap(module, (0.9, 0.9, 0.9), (0.1, 0.1, 0.1), input_size=2)
+    monkeypatch.setattr(pretrained, "load", lambda name: network)
+    photos = SimpleNamespace(images=[np.full((2, 2, 3), 0.5)] * 4)
+    row = {"pixels 0 to 1": 3, "pixels 0 to 255": 3, "training mode": 0}
+    right = {"photos": photos, "truths": torch.tensor([0, 0, 0, 1]), "rows": [row, row]}
     traps = []
-    for wrong in (255 * pixels, pixels - 0.6, pixels[0], pixels.byte()):
-        traps.append({"pixels": dict.fromkeys(names, wrong)})
-    traps.append({"from_0_to_1": dict.fromkeys(names, 1)})
-    traps.append({"from_0_to_255": dict.fromkeys(names, 4)})
-    finds(transfer.raw, *traps, **right)
-    with pytest.raises(AssertionError, match=r"KeyError:\s'squeezenet1_1'"):
-        checks.run(transfer.raw, right | {"from_0_to_255": {}})
-    right = {"moved_in_evaluation": 1e-6, "moved_in_training": 0.2}
-    never_changed = {"moved_in_training": 1e-6}
-    left_on = {"moved_in_evaluation": 0.2}
-    finds(transfer.eval, never_changed, left_on, **right)
+    for column, wrong in (("pixels 0 to 1", 1), ("pixels 0 to 255", 4)):
+        traps.append({"rows": [row | {column: wrong}, row]})
+    traps.append({"rows": [row, row | {"training mode": 15}]})
+    finds(transfer.mistakes, *traps, **right)
+    with pytest.raises(AssertionError, match=r"KeyError:\s'pixels 0 to 255'"):
+        checks.run(transfer.mistakes, right | {"rows": [{"pixels 0 to 1": 3}, row]})
 
 
 def test_transfer_finds_what_spoils_an_accuracy():
@@ -104,22 +93,14 @@ def test_transfer_finds_a_cost_chosen_on_the_test_pictures():
     X = random.normal(size=(200, 20))
     y = (X[:, 0] + 2 * random.normal(size=200) > 0).astype(int)
     split = (X[:60], y[:60], X[60:], y[60:])
-    right = {
-        "scenes": SimpleNamespace(split=lambda block: split),
-        "seed": 0,
-        "costs": (1e-4, 100),
-        "folds": make_folds(3),
-    }
-    svms = [
-        LinearSVC(C=cost, random_state=0).fit(X[:60], y[:60]) for cost in (1e-4, 100)
-    ]
-    answers = [svm.predict(X[60:]) == y[60:] for svm in svms]
-    search = GridSearchCV(svms[0], {"C": right["costs"]}, cv=right["folds"])
-    chosen = right["costs"].index(search.fit(X[:60], y[:60]).best_params_["C"])
-    other = answers[1 - chosen]
-    assert other.mean() != answers[chosen].mean()
-    right |= {"pool3": answers[chosen], "pool5": answers[chosen]}
-    finds(transfer.layers, {"pool3": other}, {"pool5": other}, **right)
+    scenes = SimpleNamespace(split=lambda recipe: split)
+    search = GridSearchCV(LinearSVC(random_state=0), {"C": [1, 3, 10, 30]}, cv=5)
+    chosen = search.fit(X[:60], y[:60]).predict(X[60:]) == y[60:]
+    other = LinearSVC(C=1e-4, random_state=0).fit(X[:60], y[:60])
+    answers = other.predict(X[60:]) == y[60:]
+    assert answers.mean() != chosen.mean()
+    right = {"scenes": scenes, "seed": 0, "pool3": chosen, "pool5": chosen}
+    finds(transfer.layers, {"pool3": answers}, {"pool5": answers}, **right)
 
 
 @pytest.fixture(scope="module")
