@@ -31,7 +31,7 @@ from labreport import results
 from labreport.report import find_report
 from labreport.results import Entry
 from studies import transfer
-from studies.runs import Calls, make_missing
+from studies.runs import Calls, add_entries, make_missing
 from studies.sweeps import keep
 from studies.transfer import NUM_SPLITS, NUM_TRAIN, draw_split, load_scenes
 
@@ -165,6 +165,7 @@ def make_scenes15_scratch() -> Path:
         calls["runs", "random weights", seed] = partial(test_random_weights, seed)
     # Nine times as many updates.
     calls["runs", "100 for 180 epochs", 0] = partial(train_from_nothing, 100, 5400, 0)
+    add_entries("scenes15-scratch", {("shares",): ["accuracy"]}, SEEDS)
     make_missing("scenes15-scratch", calls, SEEDS)
     return find_report().results / "scenes15-scratch.json"
 
@@ -424,5 +425,5 @@ def make_scenes15_splits() -> Path:
     test = np.arange(NUM_TRAIN, len(labels))
     for recipe, scores in compare_recipes(train, test).items():
         usual[recipe] = float(np.mean(scores.argmax(1) == labels[test]))
-    parts = {"usual": usual, "runs": runs}
+    parts = {"shares": ["accuracy"], "usual": usual, "runs": runs}
     return results.save("scenes15-splits", parts, range(NUM_SPLITS))

@@ -19,6 +19,7 @@ from plots.diagrams import Block, plot_diagram
 GREY = "#E4E4E4"
 ORANGE = "#F6D9C6"
 UNCERTAIN = "#888888"
+RING: dict[str, Any] = {"markerfacecolor": "white", "color": COLOURS[0]}
 FAINT: dict[str, Any] = {"alpha": 0.35, "markersize": 3}
 
 Ranking = Sequence[tuple[str, float]]
@@ -200,23 +201,25 @@ def plot_margins(
 
 @styled
 def plot_pretraining(
-    curves: Mapping[str, tuple[Sequence[float], ArrayLike]],
+    frozen: Sequence[float],
+    scratch: Sequence[float],
+    longest: float,
     accuracies: Mapping[str, float],
 ) -> Figure:
     """Plot accuracies by images a class, and beside them those of other features.
 
-    curves: (images a class, accuracies) by name.
-    accuracies: by the name of the features. All are shares.
+    frozen, scratch: shares for 10, 25, 50 and 100 images of each class.
+    longest: for 100 images, trained from scratch for longer.
+    accuracies: shares, by the name of the features.
     """
     figure, axes = make_figure(2.0, 1, 2, sharey=True, width_ratios=[1.25, 1])
     left, right = axes[0]
-    for number, (name, (x, y)) in enumerate(curves.items()):
-        marker = "os^"[number]
-        heights = 100 * np.array(y)
-        left.plot(x, heights, color=COLOURS[number], marker=marker, label=name)
-    ticks = [10, 25, 50, 100]
+    numbers = [10, 25, 50, 100]
+    left.plot(numbers, 100 * np.array(frozen), "o-", label="frozen features")
+    left.plot(numbers, 100 * np.array(scratch), "s-", label="from scratch")
+    left.plot([100], [100 * longest], "^", label="9 × longer")
     left.set_xscale("log")
-    left.set_xticks(ticks, [str(tick) for tick in ticks])
+    left.set_xticks(numbers, [str(number) for number in numbers])
     left.minorticks_off()
     left.set_xlabel("training images of each class")
     left.set_ylabel("test accuracy (%)")
@@ -298,37 +301,37 @@ def _label_rows(ax: Axes, names: Sequence[str]) -> None:
 
 @styled
 def plot_control(
-    trainings: Mapping[str, tuple[ArrayLike, ArrayLike, Estimate]], svm: float
+    correct: Mapping[str, np.ndarray], gains: Mapping[str, Estimate], svm: float
 ) -> Figure:
     """Plot trainings with frozen and with moving layers, a row for each network.
 
-    trainings: accuracies in per cent with frozen layers and with moving ones, and the
-    gain with its interval, by network.
-    svm: the accuracy in per cent of an SVM on the first network, a dashed line.
+    correct: "VGG16 frozen" and so on, bool (trainings, N), whether each image is right.
+    gains: in points with an interval, by network; grey if it contains 0.
+    svm: the accuracy of an SVM on the first network, a dashed line.
     """
     figure, axes = make_figure(
-        0.75 + 0.3 * len(trainings), 1, 2, sharey=True, width_ratios=[1.4, 1]
+        0.75 + 0.3 * len(gains), 1, 2, sharey=True, width_ratios=[1.4, 1]
     )
-    levels, gains = axes[0]
-    frozen_style = {"markerfacecolor": "white", "markersize": 6, "color": COLOURS[0]}
-    moving_style = {"markersize": 4, "color": COLOURS[0]}
-    for y, (frozen, moving, (mean, low, high)) in enumerate(trainings.values()):
-        above = np.full(np.shape(frozen), y - 0.12)
-        below = np.full(np.shape(moving), y + 0.12)
-        [rings] = levels.plot(frozen, above, "o", **frozen_style)
-        [dots] = levels.plot(moving, below, "o", **moving_style)
+    levels, steps = axes[0]
+    for y, (name, (mean, low, high)) in enumerate(gains.items()):
+        frozen = 100 * correct[f"{name} frozen"].mean(1)
+        moving = 100 * correct[f"{name} moving"].mean(1)
+        above = np.full(len(frozen), y - 0.12)
+        below = np.full(len(moving), y + 0.12)
+        [rings] = levels.plot(frozen, above, "o", markersize=6, **RING)
+        [dots] = levels.plot(moving, below, "o", markersize=4, color=COLOURS[0])
         colour = COLOURS[0] if low > 0 or high < 0 else UNCERTAIN
         reach = [[mean - low], [high - mean]]
-        gains.errorbar(mean, y, xerr=reach, fmt="o", capsize=2, color=colour)
-        gains.text(high + 0.15, y, f"{mean:+.1f}", va="center", color=colour)
-    line = levels.axvline(svm, color=COLOURS[1], linestyle="--")
+        steps.errorbar(mean, y, xerr=reach, fmt="o", capsize=2, color=colour)
+        steps.text(high + 0.15, y, f"{mean:+.1f}", va="center", color=colour)
+    line = levels.axvline(100 * svm, color=COLOURS[1], linestyle="--")
     names = ["frozen", "moving", "SVM on VGG16"]
     levels.legend(
         [rings, dots, line], names, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3
     )
-    gains.axvline(0, color="black", linewidth=0.8)
+    steps.axvline(0, color="black", linewidth=0.8)
     levels.set_xlabel("test accuracy (%)")
-    gains.set_xlabel("gain of moving layers (points)")
+    steps.set_xlabel("gain of moving layers (points)")
     for ax in axes[0]:
-        _label_rows(ax, list(trainings))
+        _label_rows(ax, list(gains))
     return figure

@@ -22,6 +22,7 @@ CLASSES = ["cat", "dog"]
 CAT = [("cat", 0.75), ("dog", 0.25)]
 DOG = [("dog", 0.6), ("cat", 0.4)]
 STEPS = {"a": np.array([70, 71]), "b": np.array([75, 76]), "c": np.array([76, 77])}
+RIGHT = np.array([[True, False], [True, True]])
 COSINES = np.zeros((3, 1500))
 COSINES[2, [107, 3, 200, 900]] = [0.9, 0.8, 0.7, 0.6]
 
@@ -56,12 +57,15 @@ FIGURES = {
         POINTS, POINTS[:, 0] > 0, {"C = 1": SVM}, POINTS[:, 0] > 2
     ),
     "pretraining": lambda: transfer.plot_pretraining(
-        {"frozen": ((10, 100), (80, 90)), "longer": ((100,), (83,))},
-        {"chance": 7, "learnt": 90},
+        [0.8, 0.85, 0.9, 0.9], [0.5, 0.6, 0.7, 0.8], 0.83, {"chance": 0.07, "learnt": 1}
     ),
-    "steps": lambda: transfer.plot_steps(STEPS, [(5, 3, 7), (1, -1, 3)]),
+    "gains": lambda: transfer.plot_gains(
+        {"a → b": np.array([5, 5]), "b → c": np.array([1, 1])},
+        {"a → b": (5, 3, 7), "b → c": (1, -1, 3)},
+    ),
+    "climb": lambda: transfer.plot_climb(STEPS, [(5, 3, 7), (1, -1, 3)]),
     "control": lambda: transfer.plot_control(
-        {"net": ([89, 90], [91, 92], (2, 1, 3))}, 90.4
+        {"net frozen": RIGHT, "net moving": ~RIGHT}, {"net": (2, 1, 3)}, 0.9
     ),
     "changes": lambda: visualizing.plot_changes(PIXELS, PIXELS + 0.01, CLASSES),
     "boxes": lambda: visualizing.plot_boxes(PIXELS, {"cat": BOX, "dog": BOX}),
@@ -189,7 +193,7 @@ def test_a_neighbour_of_another_class_is_orange(name):
 
 
 def test_a_gain_stands_beside_the_better_recipe_and_is_grey_if_it_may_be_none():
-    levels, gains = FIGURES["steps"]().axes
+    levels, gains = FIGURES["climb"]().axes
     assert row_names(levels) == {0: "a", 1: "b", 2: "c"}
     assert [text.get_text() for text in levels.texts] == ["70.5", "75.5", "76.5"]
     assert [text.get_text() for text in gains.texts] == ["+5.0", "+1.0"]
