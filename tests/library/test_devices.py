@@ -33,15 +33,6 @@ METHODS = {
     "integrated gradients": on(saliency.integrated_gradients, [0, 1, 2]),
     "grad cam": on(saliency.grad_cam, "2", [0, 1, 2]),
     "guided backprop": on(saliency.guided_backprop, 1),
-    "grids": lambda network, images: saliency.make_grids(
-        images.repeat(2, 1, 1, 1), range(6), 1
-    ),
-    "random map": lambda network, images: saliency.random_map(images),
-    "centre prior": lambda network, images: saliency.centre_prior(images),
-    "deletion": lambda *given: measure_areas(*given, given[1].mean(1)),
-    "deletion by a map from the CPU": lambda *given: measure_areas(
-        *given, given[1].mean(1).cpu()
-    ),
     "ranks": lambda network, images: ranks(network(images).detach(), 1),
     "fool": on(adversarial.fool, 1, num_steps=3),
     "fgsm": on(adversarial.fgsm, 0.1),
@@ -62,11 +53,6 @@ METHODS = {
     ),
 }
 each_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-
-
-def measure_areas(network, images, maps):
-    curves = saliency.deletion_insertion(network, images, maps, num_steps=4)
-    return curves, curves.deletion_area, curves.insertion_area, curves.gap
 
 
 @pytest.fixture

@@ -164,7 +164,7 @@ def diverged_network():
 
 
 SCENES = pretrained.wrap(small_network(), class_names=("coast", "forest", "street"))
-NAN_MAPS = torch.full((2, 16, 16), torch.nan)
+NAN_PIXELS = torch.full((2, 16, 16), torch.nan)
 PIXELS = torch.full((2, 3, 16, 16), 0.5)
 LEVELS = np.zeros((28, 28, 3), np.uint8)
 FIRST = torch.zeros(2, dtype=torch.int64)
@@ -187,10 +187,6 @@ NO_LABELS = "whole numbers as labels, got torch.bool"
         (
             lambda: gan.sample_grid(gan.load_best("dcgan"), gan.draw_latents(2, 64, 0)),
             "a conditional generator, got one without classes",
-        ),
-        (
-            lambda: saliency.deletion_insertion(small_network(), PIXELS, NAN_MAPS),
-            "maps of numbers",
         ),
         (
             lambda: metrics.nearest_images(PIXELS, PIXELS),
@@ -269,10 +265,6 @@ NO_LABELS = "whole numbers as labels, got torch.bool"
         (lambda: stack_pixels([LEVELS], 0), "height >= 1, got 0"),
         (lambda: stack_pixels([LEVELS], (28, 2.5)), "width >= 1, got 2.5"),
         (
-            lambda: saliency.make_grids(PIXELS, [0, 1], 2.5),
-            "number >= 1, got 2.5",
-        ),
-        (
             lambda: pretrained.wrap(small_network(), class_names="abcdefgh")(PIXELS),
             "at most 3 class_names, one a logit, got 8",
         ),
@@ -301,7 +293,7 @@ NO_LABELS = "whole numbers as labels, got torch.bool"
             "pixels in [0, 1], got",
         ),
         (lambda: from_pixels(255 * PIXELS), "pixels in [0, 1], got values from 127.5"),
-        (lambda: from_pixels(NAN_MAPS), "pixels in [0, 1], got values from nan"),
+        (lambda: from_pixels(NAN_PIXELS), "pixels in [0, 1], got values from nan"),
         (
             lambda: gan.to_uint8(LEVELS[None, ..., 0]),
             "images in [-1, 1], got torch.uint8",

@@ -1,6 +1,21 @@
-"""Saliency maps: which pixels a class score depends on.
+"""Saliency: maps of the pixels that a class score depends on.
 
-The package says what every method takes and returns.
+Every method takes a network, which is any nn.Module in eval mode that takes pixels and
+gives logits, and returns maps (N, H, W) float32 on the images' device. A network of
+torchvision or timm expects normalised pictures, and without `pretrained.wrap` its maps
+would be wrong without an error.
+
+images: (N, C, H, W) with any number of channels, float32 in [0, 1], or whatever else
+    `images.as_pictures` takes.
+targets: a number, the name of one of the network's `class_names`, N of them, or None
+    for the predicted classes.
+
+Weights, the images' `.grad` and the network's hooks are left as they were, whatever
+fails. Under the caller's `torch.autocast`, `smooth_grad` and `grad_cam` run in its
+format; the others always run in float32, since bfloat16 visibly changes their maps.
+Pixels outside [0, 1] or of another shape or type, a class out of range, a network in
+training mode or without logits (N, K), and an unknown layer or one that no score
+depends on raise a ValueError of one sentence.
 """
 
 from contextlib import ExitStack
@@ -16,6 +31,7 @@ from dlapps.core.class_scores import (
     Images,
     check_finite,
     check_input,
+    check_network,
     check_range,
     choose_classes,
     chunk_size,
@@ -30,9 +46,7 @@ from dlapps.pretrained import find_layer
 
 
 def input_gradient(
-    network: nn.Module,
-    images: Images,
-    targets: Classes | None = None,
+    network: nn.Module, images: Images, targets: Classes | None = None
 ) -> Tensor:
     """Compute max over channels of |d S_c / d x|, S_c the target's logit.
 
@@ -40,8 +54,8 @@ def input_gradient(
     (N, H, W) >= 0, in logits per unit of pixel.
     """
     images = check_input(network, images)
+    classes = choose_classes(network, images, targets)
     with float32(images):
-        classes = choose_classes(network, images, targets)
         gradients = _score_gradient(network, images, classes)
     return gradients.abs().amax(1)
 
@@ -76,8 +90,8 @@ def smooth_grad(
     noise = noise_std * noise.to(images.device)
     maps = []
     for image, target in _pairs(images, classes):
-        targets_of_samples = target.expand(num_samples)
-        gradients = _score_gradient(network, image + noise, targets_of_samples)
+        samples = image + noise  # (num_samples, C, H, W)
+        gradients = _score_gradient(network, samples, target.expand(num_samples))
         maps.append(gradients.mean(0).abs().amax(0))
     return torch.stack(maps)
 
@@ -99,17 +113,17 @@ def integrated_gradients(
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
+    classes = choose_classes(network, images, targets)
     # The points and weights of the quadrature on [-1, 1] are moved to [0, 1].
     points, point_weights = np.polynomial.legendre.leggauss(num_steps)
     alphas = torch.from_numpy((points + 1) / 2).to(images).view(-1, 1, 1, 1)
     weights = torch.from_numpy(point_weights / 2).to(images).view(-1, 1, 1, 1)
     maps = []
     with float32(images):
-        classes = choose_classes(network, images, targets)
         for image, target in _pairs(images, classes):
             path = alphas * image  # (num_steps, C, H, W)
             gradients = _score_gradient(network, path, target.expand(num_steps))
-            integral = (weights * gradients).sum(0)
+            integral = (weights * gradients).sum(0)  # (C, H, W)
             maps.append((image * integral).sum(0))
     return torch.stack(maps)
 
@@ -144,11 +158,12 @@ def guided_backprop(
     """Compute max over channels of |d S_c / d x| with guided ReLUs.
 
     On the way back each ReLU also sets negative gradients to 0 (Springenberg et al.
-    2015). Only modules nn.ReLU and nn.ReLU6 are recognised.
+    2015). Only modules nn.ReLU and nn.ReLU6 are found, no functional ReLUs: of a
+    network that has such modules and does not run them, this is the plain gradient.
 
     Returns (N, H, W) >= 0. Raises ValueError for a network without such modules.
     """
-    images = check_input(network, images)
+    check_network(network)
     rectifiers = []
     for module in network.modules():
         if isinstance(module, (nn.ReLU, nn.ReLU6)):
@@ -158,18 +173,13 @@ def guided_backprop(
             "expected a network with modules nn.ReLU, got none of them; "
             "take another network or method."
         )
-    with ExitStack() as stack, float32(images):
-        classes = choose_classes(network, images, targets)
+    with ExitStack() as hooks:
         for module in rectifiers:
-            hook = module.register_forward_hook(_clamp_gradient)
-            stack.callback(hook.remove)
-        gradients = _score_gradient(network, images, classes)
-    return gradients.abs().amax(1)
+            hooks.enter_context(module.register_forward_hook(_clamp_gradient))
+        return input_gradient(network, images, targets)
 
 
-def _clamp_gradient(
-    module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
-) -> None:
+def _clamp_gradient(_module: nn.Module, _inputs: object, output: Tensor) -> None:
     if output.requires_grad:
         output.register_hook(F.relu)
 
@@ -181,7 +191,7 @@ def _pairs(images: Tensor, classes: Tensor) -> Bar:
 
 
 def _score_gradient(network: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
-    """Return d S_c / d x (N, C, H, W), in the precision that the caller opened."""
+    """Return d S_c / d x (N, C, H, W), in the format that the caller opened."""
     gradients, logits = pixel_gradient(network, images, classes, _target_score)
     check_finite(logits)
     return gradients
@@ -203,7 +213,7 @@ def _feature_gradient(
     features: list[Tensor] = []
 
     def start_graph(
-        module: nn.Module, inputs: tuple[Tensor, ...], output: object
+        _module: nn.Module, _inputs: object, output: object
     ) -> Tensor | None:
         if not isinstance(output, Tensor):
             return None
@@ -212,24 +222,16 @@ def _feature_gradient(
         return features[-1].clone()
 
     hook = find_layer(network, layer).register_forward_hook(start_graph)
-    try:
-        with torch.enable_grad():
-            logits = read_logits(network, copy_channels_last(images))
-            total = _target_score(logits, classes).sum()
-    finally:
-        hook.remove()
+    with hook, torch.enable_grad():
+        logits = read_logits(network, copy_channels_last(images))
+        total = _target_score(logits, classes).sum()
     check_finite(logits)
     gradient = None
     if features and total.requires_grad:
         (gradient,) = torch.autograd.grad(total, features[-1], allow_unused=True)
-    if gradient is None:
+    if gradient is None or gradient.ndim != 4:
         raise ValueError(
-            "expected a layer whose output is a tensor that the class scores depend "
-            f"on, got {layer}; take another."
-        )
-    if gradient.ndim != 4:
-        raise ValueError(
-            f"expected feature maps (n, D, h, w), got {tuple(gradient.shape)} from "
-            f"{layer}; take an earlier layer."
+            "expected a layer of feature maps (N, D, h, w) that the class scores "
+            f"depend on, got {layer}; take another, as a rule the last convolution."
         )
     return features[-1].detach().float(), gradient.float()
