@@ -19,7 +19,6 @@ from torch import nn
 from dlapps import (
     DlappsError,
     adversarial,
-    class_visualization,
     dann,
     datasets,
     gan,
@@ -230,10 +229,6 @@ NO_LABELS = "whole numbers as labels, got torch.bool"
         (
             lambda: saliency.smooth_grad("efficientnet_lite0", PIXELS),
             "a network, an nn.Module, got 'efficientnet_lite0'; pretrained.load makes",
-        ),
-        (
-            lambda: class_visualization.visualize(small_network(), None),
-            "one class, or one for each of 1 images, got None",
         ),
         (
             lambda: saliency.input_gradient(small_network(), PIXELS, [None, 1]),
