@@ -56,31 +56,26 @@ def _parallel(first: Tensor, second: Tensor) -> bool:
 
 
 def grid(its: Variables) -> None:
-    """Make two maps of each of `four` for its own one of `classes`: `plain`, the input
-    gradient, and `smooth`, SmoothGrad: the absolute value of the mean of gradients at
-    the grid and `noise`, and of the three colours the maximum.
+    """Make two maps of each of `four` for its own one of `classes`. `smooth` (4, 256,
+    256) is SmoothGrad: the absolute value of the mean of gradients at the grid and
+    `noise`, and of the three colours the maximum. `cam` (4, 256, 256) is Grad-CAM at
+    the last `features`: what is positive of their sum, weighted by the mean of the
+    gradient of `head_score` over positions, enlarged bilinearly.
     """
+    why = "the grid is asked for each of its classes in turn"
+    numbers = [len(its.smooth), len(its.cam)]
+    expect_same([len(its.four)] * 2, numbers, "maps of each kind", why)
     number = len(its.noise)
-    smooth = saliency.smooth_grad(
+    wanted = saliency.smooth_grad(
         its.network, its.four[:1], its.classes[:1], num_samples=number
     )
-    again = _parallel(smooth, its.smooth[:1])
-    why = "maps that differ by their noise alone cannot be told from a finding"
-    expect(again, "the map that SmoothGrad makes with seed 0", "another", why)
-    why = "the grid is asked for each of its classes in turn"
-    numbers = [len(its.plain), len(its.smooth)]
-    expect_same([len(its.four)] * 2, numbers, "maps of each kind", why)
-
-
-def cam(its: Variables) -> None:
-    """Let `cam` be Grad-CAM of `four` at the last `features`, each copy for its own one
-    of `classes`. The `weights` (4, 512, 1, 1) are the means of the gradient of
-    `head_score` over positions; `summed` (4, 1, 15, 15) is what is positive of the sum
-    of the weighted feature maps; `cam` (4, 256, 256) is that, enlarged bilinearly.
-    """
-    why = "the grid is asked for each of its classes in turn"
-    expect_same(len(its.four), len(its.cam), "maps", why)
+    fits = _parallel(wanted, its.smooth[:1])
+    why = (
+        "gradients are averaged with their signs, and of the average the size is taken"
+    )
+    expect(fits, "the map that SmoothGrad makes with seed 0", "another", why)
     one = _parallel(its.cam[:1], its.cam[1:])
+    why = "the grid is asked for each of its classes in turn"
     expect(not one, "Grad-CAM for four classes", "the same map for all", why)
     layer = "backbone.features.12"
     wanted = saliency.grad_cam(its.network, its.four[:1], layer, its.classes[:1])
@@ -89,13 +84,16 @@ def cam(its: Variables) -> None:
     expect(fits, f"Grad-CAM at {layer}", "another map", why)
 
 
-def fool(its: Variables) -> None:
-    """Let `x` be the image of the dalmatian, changed by steps of length `STEP` along
-    the gradient of the target's score and clamped to [0, 1] after each, until the
-    network takes what a file of 8 bits keeps of it for the target, and `steps` their
-    number.
+def climb(its: Variables) -> None:
+    """Write `climb(score, x)`: the image x (1, 3, H, W) and what it is after each step,
+    rounded to 8 bits, (steps + 1, 3, H, W), until the network takes the last for the
+    `target`. A step goes up the gradient of the score by a length of 0.226, and is
+    clamped to [0, 1]. Let `by_logit` be what it makes of `goose` and `target_score`.
     """
-    _expect_saved(its, "x", its.x)
+    fits = same(its.by_logit[:1], its.goose)
+    why = "the way is shown, not only its end"
+    expect(fits, "the goose first", "another image", why)
+    _expect_saved(its, "by_logit[-1:]", its.by_logit[-1:])
 
 
 def fool_all(its: Variables) -> None:
@@ -115,33 +113,18 @@ def _expect_saved(its: Variables, name: str, images: Tensor) -> None:
 
 
 def draw_loop(its: Variables) -> None:
-    """Let `draw(x, label, num_steps, jitter=16, is_blurred=True)` return x and what it
-    becomes after each step, (num_steps + 1, 3, H, W). A step climbs the class score of
-    `network`, less `WEIGHT` times the sum of the squares of z, by a length of 5 in z,
-    which is (x - mu) / sigma; then x = mu + sigma z is clamped to [0, 1]. The image is
-    rolled for each step by up to `jitter` pixels in both directions and rolled back,
-    and blurred every ten steps if `is_blurred`.
+    """Let `draw(x, label, num_steps, drawer=network, jitter=16, blurs=True, rate=5,
+    weight=1e-3)` return x and what it becomes after each step, (num_steps + 1, 3, H,
+    W). A step climbs the class score of `drawer`, less `weight` times the sum of the
+    squares of z, by a length of `rate` in z, which is (x - mu) / sigma; then x = mu +
+    sigma z is clamped to [0, 1]. The image is rolled for each step by up to `jitter`
+    pixels in both directions and rolled back, and blurred every ten steps if `blurs`.
     """
-    states = its.draw(its.grain, its.drawn_class, 5)
-    expect_pixels(states, "draw(grain, drawn_class, 5)")
+    states = its.draw(its.noise, its.wombat, 5)
+    expect_pixels(states, "draw(noise, wombat, 5)")
     why = "the way is shown, not only its end"
     expect_same(6, len(states), "images after 5 steps", why)
-    scores = its.network(states[[0, -1]])[:, its.drawn_class]
-    _expect_rise(scores[1:] - scores[:1])
-
-
-def grown(its: Variables) -> None:
-    """Let `grown` be what `draw` makes of `goose` in sixty steps up the class
-    `SPOONBILL`.
-    """
-    expect_pixels(its.grown, "grown")
-    fits = same(its.grown[:1], its.goose)
-    why = "the photograph is the start, so that what was added can be seen in it"
-    expect(fits, "the photograph of the geese first", "another image", why)
-    scores = its.network(its.grown[[0, -1]])[:, its.SPOONBILL]
-    _expect_rise(scores[1:] - scores[:1])
-
-
-def _expect_rise(rise: Tensor) -> None:
+    scores = its.network(states[[0, -1]])[:, its.wombat]
+    rise = scores[1:] - scores[:1]
     why = "an ascent climbs the score of its class"
     expect(rise.min() > 0, "a class score that rises", f"{rise.min():+.3g}", why)

@@ -1,24 +1,13 @@
-"""Figures of Chapter 2: maps, removed pixels, attacked pictures, digits, drawings."""
+"""Figures of Chapter 2: a gradient, attacked pictures, races, digits, thresholds."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from dlapps.plots import (
-    COLOURS,
-    MARKERS,
-    WIDTH,
-    make_figure,
-    plot_curves,
-    plot_grid,
-    show_picture,
-    styled,
-)
-from plots import Estimate
+from dlapps.plots import COLOURS, WIDTH, make_figure, show_picture, styled
 
 
 @styled
@@ -40,109 +29,48 @@ def plot_slope(picture: Tensor, slope: Tensor) -> Figure:
 
 
 @styled
-def plot_gaps(
-    shares: ArrayLike, orders: Mapping[str, tuple[ArrayLike, ArrayLike]]
+def plot_answers(
+    pictures: Mapping[str, Tensor],
+    answers: Sequence[Sequence[tuple[str, float]]],
+    marked: str,
 ) -> Figure:
-    """Plot a panel for each order of pixels: two curves, the area between them shaded.
+    """Plot pictures side by side, and below the first of them a network's answers.
 
-    shares: (S,) of the pixels, from 0 to 1.
-    orders: the probabilities (S,) while pixels are removed, and while they are
-        restored, by the title of the panel.
+    pictures: (3, H, W) in [0, 1], by title.
+    answers: (class name, probability) from high to low, for the first pictures.
+    marked: the class whose bars are orange.
     """
-    percent = 100 * np.asarray(shares)
-    figure, axes = make_figure(1.95, 1, len(orders), sharey=True)
-    for ax, (title, curves) in zip(axes[0], orders.items(), strict=True):
-        removed, restored = map(np.asarray, curves)
-        ax.plot(percent, restored, "-o", color=COLOURS[0], label="restored")
-        ax.plot(percent, removed, "--s", color=COLOURS[1], label="removed")
-        for counts, colour in ((restored >= removed, 0), (restored <= removed, 1)):
-            ax.fill_between(
-                percent,
-                removed,
-                restored,
-                where=counts,
-                interpolate=True,
-                color=COLOURS[colour],
-                alpha=0.18,
-                linewidth=0,
-            )
-        ax.set_title(title)
-        ax.set_xlabel("pixels changed (%)")
-    axes[0, 0].set_ylim(0, 1.02)
-    axes[0, 0].set_ylabel("probability")
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right center")
+    figure, axes = make_figure(2.3, 2, len(pictures), height_ratios=[1.6, 0.8])
+    for ax, (title, picture) in zip(axes[0], pictures.items(), strict=True):
+        show_picture(ax, picture, title)
+    for ax in axes[1]:
+        ax.set_axis_off()
+    for ax, ranking in zip(axes[1], answers, strict=False):
+        for place, (name, share) in enumerate(ranking):
+            colour = COLOURS[1] if name == marked else COLOURS[0]
+            ax.barh(-place, share, color=colour, height=0.35)
+            ax.text(0, 0.24 - place, f"{name} {share:.0%}", va="bottom", fontsize=7)
+        ax.set_xlim(0, 1)
+        ax.set_ylim(0.6 - len(ranking), 0.9)
     return figure
 
 
 @styled
-def plot_bars(
-    rankings: Mapping[str, Sequence[tuple[str, float]]], marked: str
-) -> Figure:
-    """Plot a panel for each ranking: class names and bars of their probabilities.
+def plot_races(races: Mapping[str, tuple[ArrayLike, ArrayLike]], name: str) -> Figure:
+    """Plot a panel for each race: scores of a target class and of its best rival.
 
-    rankings: (class name, probability) from high to low, by the title of the panel.
-    marked: the class that is drawn in another colour.
-    """
-    figure, axes = make_figure(1.5, 1, len(rankings))
-    for ax, (title, ranking) in zip(axes[0], rankings.items(), strict=True):
-        places = np.arange(len(ranking))
-        names = [name for name, _ in ranking]
-        shares = [share for _, share in ranking]
-        colours = [COLOURS[1] if name == marked else "#999999" for name in names]
-        ax.barh(places, shares, color=colours)
-        ax.set_yticks(places, names)
-        ax.set_ylim(len(ranking) - 0.5, -0.5)
-        ax.set_xlim(0, 1)
-        ax.set_title(title)
-        ax.grid(axis="y", visible=False)
-    axes[0, 0].set_xlabel("probability")
-    return figure
-
-
-def plot_race(target: ArrayLike, rival: ArrayLike, name: str) -> Figure:
-    """Plot the logits of a target class and of its best rival after each step.
-
-    target, rival: (T,).
+    races: the two scores (T,), after each step, by the title of the panel.
     name: of the target class.
     """
-    steps = range(len(np.asarray(target)))
-    curves = {name: (steps, target), "its best rival": (steps, rival)}
-    return plot_curves(curves, "step", "logit", height=1.7)
-
-
-def plot_changes(clean: Tensor, changed: Tensor, titles: Sequence[str]) -> Figure:
-    """Plot one row for each image: clean, changed, and 40 times the change on grey.
-
-    clean, changed: (N, 3, H, W) in [0, 1].
-    titles: one for each row.
-    """
-    pictures = []
-    captions = []
-    for before, after, title in zip(clean, changed, titles, strict=True):
-        magnified = 0.5 + 40 * (after - before)
-        pictures += [before, after, magnified.clamp(0, 1)]
-        captions += [title, "changed", "change × 40"]
-    return plot_grid(pictures, captions, columns=3)
-
-
-@styled
-def plot_boxes(
-    pictures: Sequence[Tensor], boxes: Mapping[str, tuple[int, int, int, int]]
-) -> Figure:
-    """Plot pictures side by side, each with a box.
-
-    pictures: (3, H, W) in [0, 1], one for each box.
-    boxes: left, top, right and bottom in pixels, by the title of the picture.
-    """
-    number = len(boxes)
-    figure, axes = make_figure(1.18 * WIDTH / number, 1, number)
-    for ax, picture, (title, box) in zip(axes[0], pictures, boxes.items(), strict=True):
-        show_picture(ax, picture, title)
-        left, top, right, bottom = box
-        frame = Rectangle((left, top), right - left, bottom - top)
-        frame.set(fill=False, edgecolor=COLOURS[1], linewidth=1.5)
-        ax.add_patch(frame)
+    figure, axes = make_figure(1.9, 1, len(races), sharey=True)
+    for ax, (title, (target, rival)) in zip(axes[0], races.items(), strict=True):
+        steps = range(len(np.asarray(target)))
+        ax.plot(steps, target, color=COLOURS[1], label=name)
+        ax.plot(steps, rival, "--", color=COLOURS[0], label="its best rival")
+        ax.set_title(title)
+        ax.set_xlabel("step")
+    axes[0, 0].set_ylabel("score")
+    axes[0, -1].legend()
     return figure
 
 
@@ -172,80 +100,29 @@ def plot_digits(
 
 
 @styled
-def plot_filters(
-    filters: Mapping[str, ArrayLike],
+def plot_grounds(
     greys: ArrayLike,
     responses: ArrayLike,
-    marks: Sequence[float],
+    grounds: ArrayLike,
+    accuracies: Mapping[str, Sequence[float]],
 ) -> Figure:
-    """Plot filters of two networks, and what some of them make of a grey ground.
+    """Plot what filters make of a grey, and accuracies on grounds of a grey.
 
-    filters: (F, h, w), four in a row, by the name of the network; red is positive, blue
-        negative.
-    greys: (G,) from black to white.
-    responses: (R, G), a curve for each filter.
-    marks: greys at which a dashed line stands.
+    greys: (G,) from black to white. responses: (R, G), a curve for each filter.
+    grounds: (S,). accuracies: shares (S,), by network.
     """
-    number = len(filters)
-    widths = [1.25] * number + [1.3]
-    figure, axes = make_figure(1.75, 1, number + 1, width_ratios=widths)
-    for ax, (name, weights) in zip(axes[0], filters.items(), strict=False):
-        weights = np.asarray(weights)
-        count, height, width = weights.shape
-        rows = count // 4
-        padded = np.full((rows, 4, height + 1, width + 1), np.nan)
-        for index, kernel in enumerate(weights):
-            largest = max(np.abs(kernel).max(), 1e-12)
-            padded[index // 4, index % 4, :height, :width] = kernel / largest
-        mosaic = padded.transpose(0, 2, 1, 3).reshape(rows * (height + 1), -1)
-        ax.imshow(mosaic, cmap="RdBu_r", vmin=-1, vmax=1)
-        ax.set_axis_off()
-        ax.set_title(name)
-    ax = axes[0, -1]
+    figure, axes = make_figure(2.0, 1, 2)
+    left, right = axes[0]
     for response in np.asarray(responses):
-        ax.plot(greys, response, color=COLOURS[0], linewidth=0.9)
-    for mark in marks:
-        ax.axvline(mark, color="black", linestyle="--", linewidth=0.8)
-    ax.set_xlabel("grey of its pixel")
-    ax.set_ylabel("output of the filter")
-    return figure
-
-
-@styled
-def plot_score_card(
-    measures: Mapping[str, Mapping[str, Mapping[str, Estimate]]],
-    chances: Sequence[float],
-) -> Figure:
-    """Plot one panel for each measure, with a row for each method.
-
-    Each of at most two networks has a colour. Intervals are cut off at 0 and 1.
-
-    measures: {measure: {network: {method: a share with the ends of its interval}}}. The
-    first network has all methods, the second perhaps some.
-    chances: the value of each measure by chance, a dashed line.
-    """
-    first = next(iter(measures.values()))
-    methods = list(next(iter(first.values())))
-    figure, axes = make_figure(0.6 + 0.22 * len(methods), 1, len(measures), sharey=True)
-    for ax, measure, chance in zip(axes[0], measures, chances, strict=True):
-        for index, (network, shares) in enumerate(measures[measure].items()):
-            places = [methods.index(method) for method in shares]
-            means, lows, highs = np.array(list(shares.values())).T
-            ends = np.clip([lows, highs], 0, 1)
-            ax.errorbar(
-                means,
-                np.array(places) - 0.15 + 0.3 * index,
-                xerr=np.abs(ends - means),
-                fmt=MARKERS[index],
-                capsize=2,
-                color=COLOURS[index],
-                label=network,
-            )
-        ax.axvline(chance, color="black", linestyle="--", linewidth=0.8)
-        ax.set_xlabel(measure)
-        ax.set_ylim(len(methods) - 0.5, -0.5)
-        ax.set_yticks(range(len(methods)), methods)
-        ax.grid(axis="y", visible=False)
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=2)
+        left.plot(greys, response, color=COLOURS[0], linewidth=0.9)
+    left.set_xlabel("grey of the pixel")
+    left.set_ylabel("output of the filter")
+    for number, (name, shares) in enumerate(accuracies.items()):
+        percent = 100 * np.asarray(shares)
+        marker = "os"[number]
+        right.plot(grounds, percent, marker=marker, color=COLOURS[number], label=name)
+    right.set_xlabel("grey of the ground")
+    right.set_ylabel("accuracy (%)")
+    right.set_ylim(0, 103)
+    right.legend(loc="lower left")
     return figure

@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Annotation
 from sklearn.svm import LinearSVC
-from test_plots import assert_can_be_drawn, dots, ends, titles, written
+from test_plots import assert_can_be_drawn, dots, written
 
 from dlapps.plots import COLOURS
 from plots import dann, diagrams, gan, transfer, visualizing
@@ -40,10 +40,8 @@ def make_scenes(has_pictures):
     return Scenes(class_names=names, labels=labels, has_pictures=has_pictures)
 
 
-HITS = {"net": {"map": (0.75, 0.5, 1.1), "random": (0.25, -0.1, 0.6)}}
 SVM = LinearSVC(random_state=0).fit(POINTS, POINTS[:, 0] > 0)
 PIXELS = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-BOX = (1, 0, 3, 2)  # left, top, right, bottom
 FIGURES = {
     "answers": lambda: transfer.plot_answers(PIXELS, CLASSES, [CAT, DOG]),
     "pipeline": transfer.plot_pipeline,
@@ -67,20 +65,20 @@ FIGURES = {
     "control": lambda: transfer.plot_control(
         {"net frozen": RIGHT, "net moving": ~RIGHT}, {"net": (2, 1, 3)}, 0.9
     ),
-    "changes": lambda: visualizing.plot_changes(PIXELS, PIXELS + 0.01, CLASSES),
-    "boxes": lambda: visualizing.plot_boxes(PIXELS, {"cat": BOX, "dog": BOX}),
     "slope": lambda: visualizing.plot_slope(PIXELS[0], PIXELS[0, 0] - 0.5),
-    "gaps": lambda: visualizing.plot_gaps([0, 1], {"map": ([0.9, 0], [0, 0.9])}),
-    "race": lambda: visualizing.plot_race([1, 3], torch.tensor([2, 2]), "stingray"),
-    "bars": lambda: visualizing.plot_bars({"clean": CAT, "changed": DOG}, "cat"),
+    "attacked": lambda: visualizing.plot_answers(
+        {"clean": PIXELS[0], "changed": PIXELS[1], "difference": PIXELS[0]},
+        [CAT, DOG],
+        "dog",
+    ),
+    "races": lambda: visualizing.plot_races(
+        {"score": ([1, 3], [2, 2]), "margin": ([1, 2, 3], [3, 2, 1])}, "stingray"
+    ),
     "digits": lambda: visualizing.plot_digits(
         {"clean": (IMAGES, [3, 1, 2]), "cut": (IMAGES, [0, 1, 2])}, [3, 1, 7]
     ),
-    "filters": lambda: visualizing.plot_filters(
-        {"net": np.zeros((32, 5, 5))}, [0, 1], [[0, 1], [0, 0.5]], (0.3,)
-    ),
-    "score card": lambda: visualizing.plot_score_card(
-        {"hits": HITS, "gap": HITS}, (0.25, 0.5)
+    "grounds": lambda: visualizing.plot_grounds(
+        [0, 1], [[0, 1], [0, 0.5]], [0, 0.4], {"usual": [1, 0.9], "robust": [1, 0.5]}
     ),
     "rows": lambda: dann.plot_rows(
         {"digit": np.zeros((2, 8, 8)), "patch": torch.zeros(2, 3, 8, 8)}
@@ -223,19 +221,21 @@ def test_chosen_points_are_ringed():
     assert ring.get_markerfacecolor() == "none"
 
 
-def test_a_change_is_magnified_around_grey():
-    clean = torch.full((1, 3, 4, 4), 0.5)
-    figure = visualizing.plot_changes(clean, clean + 0.01, ["goose"])
-    assert titles(figure) == ["goose", "changed", "change × 40"]
-    levels = [int(ax.images[0].get_array().max()) for ax in figure.axes]
-    assert levels == pytest.approx([128, 130, 230], abs=1)  # 0.5, 0.51 and 0.9
+def test_the_answers_of_the_first_pictures_stand_below_them():
+    *pictures, first, second, third = FIGURES["attacked"]().axes
+    assert [ax.get_title() for ax in pictures] == ["clean", "changed", "difference"]
+    assert [text.get_text() for text in first.texts] == ["cat 75%", "dog 25%"]
+    colours = [to_hex(bar.get_facecolor()) for bar in first.patches]
+    assert colours == [COLOURS[0].lower(), COLOURS[1].lower()]
+    assert len(second.patches) == 2
+    assert not third.patches
 
 
-def test_a_box_stands_where_its_sides_say():
-    figure = FIGURES["boxes"]()
-    assert titles(figure) == CLASSES
-    frame = figure.axes[0].patches[0]
-    assert frame.get_bbox().bounds == (1, 0, 2, 2)
+def test_a_race_has_a_panel_with_both_scores():
+    score, margin = FIGURES["races"]().axes
+    assert [ax.get_title() for ax in (score, margin)] == ["score", "margin"]
+    curves = [line.get_ydata().tolist() for line in margin.lines]
+    assert curves == [[1, 2, 3], [3, 2, 1]]
 
 
 def test_wrong_answers_about_digits_have_another_colour():
@@ -251,17 +251,6 @@ def test_wrong_answers_about_digits_have_another_colour():
         False,
         True,
     ]
-
-
-def test_a_score_card_has_a_row_for_each_method_and_no_interval_leaves_0_to_1():
-    hits, gap = FIGURES["score card"]().axes
-    assert row_names(hits) == {0: "map", 1: "random"}
-    assert (hits.get_xlabel(), gap.get_xlabel()) == ("hits", "gap")
-    [bars] = hits.containers
-    assert bars.lines[0].get_xdata() == pytest.approx([0.75, 0.25])
-    assert ends(bars) == pytest.approx(np.array([[0.5, 1], [0, 0.6]]))
-    chances = [ax.lines[-1].get_xdata()[0] for ax in (hits, gap)]
-    assert chances == [0.25, 0.5]
 
 
 def test_embeddings_are_the_source_in_grey_and_the_target_by_class():

@@ -145,34 +145,31 @@ def test_visualizing_knows_the_gradient_of_the_score(network, pixels):
     finds(visualizing.maps, *traps, **right, maps=maps)
 
 
-def test_visualizing_knows_maps_that_cannot_be_made_again_or_are_all_one(
-    network, pixels
-):
-    four = torch.cat([pixels, pixels[:1]])
-    classes = torch.tensor([2, 0, 1, 3])
-    right = {"network": network, "four": four, "classes": classes}
-    right["smooth"] = saliency.smooth_grad(network, four, classes, num_samples=2)
-    right |= {"plain": four, "noise": torch.zeros(2)}
-    noise = torch.rand(right["smooth"].shape)
-    finds(visualizing.grid, {"smooth": noise}, {"plain": pixels}, **right)
-    pretrained_network = pretrained.load("squeezenet1_1")
+def test_visualizing_knows_maps_that_are_another_or_all_one():
+    network = pretrained.load("squeezenet1_1")
     photos = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    layer = "backbone.features.12"
-    maps = saliency.grad_cam(pretrained_network, photos, layer, classes)
-    right = {"network": pretrained_network, "four": photos, "classes": classes}
-    traps = [{"cam": maps[:1].repeat(4, 1, 1)}, {"cam": maps[:3]}, {"cam": 1 - maps}]
-    finds(visualizing.cam, *traps, **right, cam=maps)
+    classes = torch.tensor([2, 0, 1, 3])
+    right = {"network": network, "four": photos, "classes": classes}
+    right["noise"] = torch.zeros(2)
+    smooth = saliency.smooth_grad(network, photos, classes, num_samples=2)
+    cam = saliency.grad_cam(network, photos, "backbone.features.12", classes)
+    right |= {"smooth": smooth, "cam": cam}
+    traps = [{"smooth": torch.rand(smooth.shape)}, {"smooth": smooth[:3]}]
+    for wrong in (cam[:1].repeat(4, 1, 1), cam[:3], 1 - cam):
+        traps.append({"cam": wrong})
+    finds(visualizing.grid, *traps, **right)
 
 
 def test_visualizing_finds_images_that_no_file_can_hold(network, pixels):
     fooled = adversarial.fool(network, pixels, 3)
-    right = {"network": network, "target": 3}
-    traps = []
+    right = {"network": network, "target": 3, "goose": pixels[:1]}
+    traps = [{"by_logit": fooled.images[:1]}]
     traps_of_all = []
     for wrong in (fooled.images + 0.5, pixels):
-        traps.append({"x": wrong[:1]})
+        traps.append({"by_logit": torch.cat([pixels[:1], wrong[:1]])})
         traps_of_all.append({"fooled": replace(fooled, images=wrong)})
-    finds(visualizing.fool, *traps, **right, x=fooled.images[:1])
+    path = torch.cat([pixels[:1], fooled.images[:1]])
+    finds(visualizing.climb, *traps, **right, by_logit=path)
     finds(visualizing.fool_all, *traps_of_all, **right, fooled=fooled)
 
 
@@ -181,19 +178,13 @@ def test_visualizing_finds_drawings_that_do_not_climb(network, pixels):
     climbed = (pixels + 0.1 * ascent).clamp(0, 1)
 
     def draw_to(end):
-        return lambda x, label, steps, jitter=0: torch.cat([x] * steps + [end[:1]])
+        return lambda x, label, steps: torch.cat([x] * steps + [end[:1]])
 
-    right = {"network": network, "drawn_class": 0, "grain": pixels[:1]}
+    right = {"network": network, "wombat": 0, "noise": pixels[:1]}
     right["draw"] = draw_to(climbed)
     traps = [{"draw": draw_to(pixels)}, {"draw": draw_to(2 * climbed)}]
-    traps.append({"draw": lambda x, label, steps, jitter=0: climbed[:1]})
+    traps.append({"draw": lambda x, label, steps: climbed[:1]})
     finds(visualizing.draw_loop, *traps, **right)
-    right = {"network": network, "SPOONBILL": 0, "goose": pixels[:1]}
-    right["grown"] = torch.cat([pixels[:1], climbed[:1]])
-    traps = []
-    for wrong in (pixels[[0, 0]], 2 * right["grown"], climbed[:2]):
-        traps.append({"grown": wrong})
-    finds(visualizing.grown, *traps, **right)
 
 
 def test_domains_know_the_sign_of_the_reversed_gradient():
