@@ -91,6 +91,12 @@ def test_splits_that_share_pictures_have_a_wider_interval():
     margin = t.ppf(0.975, 3) * np.sqrt(variance)
     found = compare_splits(first, second, num_train=150, num_test=300)
     assert tuple(found) == pytest.approx((0.02, 0.02 - margin, 0.02 + margin))
+    paired = compare(first, second, 5, paired=True)
+    corrected = compare_splits(first, second, 150, 300, number=5)
+    widening = (found.high - found.mean) / (
+        compare(first, second, paired=True).high - 0.02
+    )
+    assert corrected.high - 0.02 == pytest.approx(widening * (paired.high - 0.02))
 
 
 def test_a_proportion_is_bounded_where_scipy_s_binomial_tails_are():
