@@ -140,12 +140,21 @@ def test_pictures_are_scaled_and_turned_about_their_centre():
     torch.testing.assert_close(found[middle], expected[middle], atol=1e-3, rtol=0)
 
 
+class Brightness(nn.Module):
+    """Scores that no precision of matrix products changes."""
+
+    def forward(self, x):
+        return torch.stack([x.mean((1, 2, 3)), -x.square().mean((1, 2, 3))], 1)
+
+
 @each_recipe
 def test_only_the_network_runs_in_the_precision_of_the_caller(recipe):
-    plain = visualize(0, recipe, 0)
+    network = Brightness().eval()
+    plain = visualize([0, 1], recipe, network=network)
+    other = visualize(0, recipe)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(visualize(0, recipe, 0), plain)
-        assert visualize(0, recipe).dtype == torch.float32
+        assert torch.equal(visualize([0, 1], recipe, network=network), plain)
+        assert not torch.equal(visualize(0, recipe), other)
 
 
 def test_a_class_may_be_named():
