@@ -176,16 +176,20 @@ def summarize(executed: Mapping[str, NotebookNode]) -> dict[str, Any]:
     numbers: dict[str, list[tuple[float, str]]] = {}
     claims: dict[str, list[str]] = {}
     for variant, notebook in executed.items():
+        verdicts: dict[str, dict[str, Any]] = {}
         for cell in notebook.cells:
             for message in messages(cell, "values"):
                 for expression, value in message["values"].items():
                     text = next(iter(value["texts"].values()))
                     found = numbers.setdefault(f"{cell.id} {expression}", [])
                     found.append((_as_number(value["value"]), text))
-                for claim, verdict in message["claims"].items():
-                    failing = claims.setdefault(f"{cell.id} {claim}", [])
-                    if not verdict.get("holds"):
-                        failing.append(variant)
+                # Above the cell that it needs, a claim is tried before its names are
+                # there: its last verdict counts.
+                verdicts |= message["claims"]
+        for claim, verdict in verdicts.items():
+            failing = claims.setdefault(claim, [])
+            if not verdict.get("holds"):
+                failing.append(variant)
     moving = {}
     for key, found in numbers.items():
         least = min(found)[1]
