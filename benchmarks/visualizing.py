@@ -5,8 +5,9 @@ frozen (which favours them; grad-cam needs it unfrozen). The agreement is the le
 cosine between maps (those of SmoothGrad differ in their noise), the success of attacks
 or the mean score of the visualised classes, the peer's first. An attack ends, for both,
 with a look in float32 whether the saved picture fools the network. Pictures are the
-practical's where they are at hand, else foolbox's 20 of ImageNet; PGD in L2 is made on
-grey digits. `python benchmarks/visualizing.py [--rounds 5] [--threads 1] [NAME ...]`
+practical's where they are at hand, else foolbox's 20 of ImageNet; PGD of 20 steps is
+made on grey digits. `python benchmarks/visualizing.py [--rounds 5] [--threads 1]
+[NAME ...]`
 """
 
 import copy
@@ -21,7 +22,7 @@ from dlapps import adversarial, class_visualization, datasets, pretrained, salie
 from dlapps.core import runtime
 from dlapps.core.assets import AssetError
 from dlapps.core.class_scores import float32_logits
-from dlapps.core.images import as_pictures, stack_pixels
+from dlapps.core.images import as_pictures, round_to_8_bits, stack_pixels
 
 PICTURES = 16
 NUM_STEPS = 24
@@ -43,7 +44,7 @@ class Bench:
         saved picture.
         """
         with torch.no_grad():
-            return self.plain(adversarial.round_to_8_bits(images)).argmax(1) != self.y
+            return self.plain(round_to_8_bits(images)).argmax(1) != self.y
 
 
 def load_bench():
@@ -185,24 +186,17 @@ def torchattacks_pgd(bench):
 
 
 def torchattacks_pgd_in_grey(_bench):
-    from torchattacks import PGDL2
+    from torchattacks import PGD
 
     digits = load_digits()
-    peer = PGDL2(digits.plain, eps=1.5, alpha=0.2, steps=20, random_start=False)
+    peer = PGD(digits.plain, eps=0.1, alpha=0.0125, steps=20, random_start=False)
 
     def theirs():
         return digits.success(peer(digits.x, digits.y))
 
     def ours():
         return adversarial.pgd(
-            digits.network,
-            digits.x,
-            1.5,
-            digits.y,
-            norm="l2",
-            num_steps=20,
-            step_size=0.2,
-            random_start=False,
+            digits.network, digits.x, 0.1, digits.y, num_steps=20, random_start=False
         )
 
     return theirs, ours
@@ -360,7 +354,7 @@ COMPARISONS = (
     attack("torchattacks", f"PGD of 10 steps, {ALL}", torchattacks_pgd),
     attack(
         "torchattacks",
-        "PGD in L2 of 20 steps, 200 digits of 28 x 28",
+        "PGD of 20 steps, 200 digits of 28 x 28",
         torchattacks_pgd_in_grey,
     ),
     attack("foolbox", f"FGSM, {ALL}", foolbox_fgsm),

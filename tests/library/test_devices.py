@@ -10,7 +10,6 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from dlapps import adversarial, saliency
 from dlapps import class_visualization as cv
-from dlapps.adversarial.examples import make_goal
 from dlapps.core.class_scores import expand_classes, ranks
 
 torch.set_num_threads(1)
@@ -38,10 +37,6 @@ METHODS = {
     "fool": on(adversarial.fool, 1, num_steps=3),
     "fgsm": on(adversarial.fgsm, 0.1),
     "pgd": on(adversarial.pgd, 0.1, num_steps=2),
-    "pgd in l2": on(adversarial.pgd, 1.0, targets=1, norm="l2", num_steps=2),
-    "score": lambda network, images: adversarial.score_examples(
-        network, images, images, make_goal(network, images, [0, 1, 2], None)
-    ),
     "practical": draw(cv.PRACTICAL),
     "modern": draw(cv.MODERN),
     "from pictures": lambda network, images: cv.visualize(
