@@ -116,6 +116,20 @@ def make_gan() -> Path:
     return find_report().results / "gan.json"
 
 
+def make_gan_course() -> Path:
+    """Keep frames and losses in the course of one training, for a figure."""
+    training = fit("dcgan practical", 0)
+    history = thin(training.history)
+    arrays = {
+        "frames": training.frames.numpy()[:12, :5],
+        "moments": np.array(training.frame_batches[:12]),
+    }
+    for name in ("discriminator_loss", "generator_loss"):
+        arrays[name] = np.array(history[name], np.float32)
+    results.save_arrays("gan-course", arrays)
+    return find_report().results / "gan-course.npz"
+
+
 def save_samples(name: str, training: gan.Training) -> None:
     """Add the last samples of the fixed latent vectors to gan.npz.
 

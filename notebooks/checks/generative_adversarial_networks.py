@@ -1,13 +1,11 @@
-"""Checks of Chapter 4: steps and losses by hand, and trainings of exercises."""
+"""Checks of Chapter 4: steps, losses and measures by hand."""
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from checks.expect import Variables, expect, expect_same, same
 from dlapps.core import metrics
-from dlapps.gan import Training, draw_latents, generate
 
 
 def discriminator_step(its: Variables) -> None:
@@ -75,80 +73,6 @@ def loop(its: Variables) -> None:
     expect(low >= 0 and high <= 1, "D in [0, 1]", f"{low:.3g} to {high:.3g}", why)
 
 
-def conditional(its: Variables) -> None:
-    """Let `settings` be `gan.Settings` for ten classes, with batches of 32, the
-    profile's `gan_epochs`, a learning rate of 2e-4 for the generator and an average
-    of 0.99; `paired` what `gan.fit_gan` trains on `images` and `labels` with them, seed
-    0 and the networks of `pair`.
-    """
-    _expect_trained(its.paired)
-    zeros = _sample(its.paired, 2, label=0)
-    ones = _sample(its.paired, 2, label=1)
-    why = "a generator can draw well and ignore its labels"
-    expect(not same(zeros, ones), "other images of another label", "the same", why)
-
-
-def _expect_trained(training: Training) -> None:
-    losses = training.history.discriminator_loss + training.history.generator_loss
-    why = "one that is not finite spoils every weight at the next step"
-    expect(np.isfinite(losses).all(), "finite losses", "others", why)
-    settings = training.settings
-    rates = (settings.generator_rate, settings.discriminator_rate)
-    why = "each network learns from the other"
-    expect(min(rates) > 0, "learning rates above 0", rates, why)
-    images = _sample(training, 4)
-    shape = tuple(images.shape)
-    wanted = (4, 1, settings.size, settings.size)
-    highest = float(images.abs().max())
-    why = "in another range real images are told from fakes by their ground"
-    got = f"{shape} up to {highest:.3g}"
-    expect(shape == wanted and highest <= 1, f"samples {wanted} in [-1, 1]", got, why)
-    of_six = _sample(training, 6)
-    alone = not training.generator.training and same(of_six[:2], images[:2])
-    why = "in training mode batch norm mixes the batch into each image"
-    expect(alone, "the same image of a z in any batch", "others", why)
-
-
-@torch.no_grad()
-def _sample(training: Training, number: int, label: int = 0) -> Tensor:
-    """Images of the generator as it is; the first z are the same for any number."""
-    z = draw_latents(8, training.settings.latent_dim, seed=0)[:number]
-    labels = torch.full((number,), label) if training.settings.num_classes else None
-    return generate(training.generator, z, labels, "float32")
-
-
-def measures(its: Variables) -> None:
-    """Let `floor` be the Fréchet distance of the real and the training features,
-    `distance` that of the real and the fake ones; `precision` and `recall` those of the
-    fakes, with k = 3.
-    """
-    real, fake = its.real_features, its.fake_features
-    wanted = [metrics.frechet_distance(real, its.train_features)]
-    wanted.append(metrics.frechet_distance(real, fake))
-    wanted += metrics.precision_recall(real, fake, k=3)
-    got = [its.floor, its.distance, its.precision, its.recall]
-    why = "turned round, a generator of one good digit would have the best recall"
-    expect_same(wanted, got, "as floor, distance, precision and recall", why)
-
-
-def saturation(its: Variables) -> None:
-    """Let `logits` be what a discriminator that learnt alone says of 128 images of a
-    generator that has learnt nothing, and `norms` the two norms of the gradient of all
-    its weights: of the saturating loss, log(1 - D(G(z))), and of the other one, -log
-    D(G(z)).
-    """
-    why = (
-        "a sure discriminator leaves the saturating loss without a gradient, "
-        "so the other is used"
-    )
-    mean = its.logits.mean()
-    expect(mean < 0, "logits of a sure discriminator, below 0", f"{mean:.3g}", why)
-    saturating, other = map(float, its.norms)
-    smaller = 0 < saturating < other
-    got = f"{saturating:.3g} against {other:.3g}"
-    expect(smaller, "a smaller gradient of the saturating loss", got, why)
-
-
 def inside(its: Variables) -> None:
     """Let `inside(points, others, k=3)` be the share of points (N, D) that lie in a
     ball around one of others (M, D); a ball reaches to the k-th nearest of the other
@@ -160,6 +84,17 @@ def inside(its: Variables) -> None:
     wanted, _ = metrics.precision_recall(others, points)
     why = "a point is not its own neighbour"
     expect_same(wanted, its.inside(points, others), "as the share inside", why)
+
+
+def measures(its: Variables) -> None:
+    """Let `precision` be the share of `sample_features` that lie in a ball of
+    `real_features`, and `recall` that of `real_features` in a ball of
+    `sample_features`.
+    """
+    real, fake = its.real_features, its.sample_features
+    wanted = metrics.precision_recall(real, fake, k=3)
+    why = "turned round, a generator of one good digit would have the best recall"
+    expect_same(wanted, [its.precision, its.recall], "as precision and recall", why)
 
 
 def flow_loss(its: Variables) -> None:

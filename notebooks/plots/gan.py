@@ -1,4 +1,4 @@
-"""Figures of Chapter 4: networks, mosaics of images, clouds of points, and losses."""
+"""Figures of Chapter 4: mosaics of images, clouds of points, courses of trainings."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,16 +15,12 @@ from dlapps.plots import (
     MARKERS,
     WIDTH,
     make_figure,
-    plot_panels,
     styled,
 )
-from plots.diagrams import Block, plot_diagram
 
 # Images by the title of their row or rows: uint8 (C, S, S) or (R, C, S, S).
 Rows = Mapping[str, ArrayLike]
 
-BLUE = "#CFE0F5"
-PINK = "#F6D3E4"
 # From D = 0, fake, to D = 1, real.
 LANDSCAPE = LinearSegmentedColormap.from_list(
     "landscape", ["#E79CC2", "white", "#93BDEB"]
@@ -32,44 +28,11 @@ LANDSCAPE = LinearSegmentedColormap.from_list(
 # D changes little where it is near 1/2, so the colours end before 0 and 1.
 DOUBT = (0.3, 0.7)
 REACH = 2.0  # of the axes, on which points of the ring are drawn
-
-
-def plot_networks() -> Figure:
-    """Plot the assignment's generator and, below it, its discriminator.
-
-    Blocks have the shapes of the maps, and below them the layers that lead to them.
-    """
-    up = "conv$^T$, batch norm,\nReLU"
-    generator = [
-        ("128×4×4", 0.34, up),
-        ("64×8×8", 0.46, up),
-        ("32×16×16", 0.58, up),
-        ("image\n1×32×32", 0.7, "conv$^T$, tanh"),
-    ]
-    down = "conv, batch norm,\nleaky ReLU"
-    discriminator = [
-        ("32×16×16", 0.58, down),
-        ("64×8×8", 0.46, down),
-        ("128×4×4", 0.34, down),
-        ("logit", 0.34, "conv"),
-    ]
-    image = Block(0.45, -0.75, 0.82, 0.7, "image\n1×32×32", colour=PINK)
-    upper = _make_chain(Block(0.45, 0.55, 0.6, 0.34, "z: 100"), generator, BLUE)
-    return plot_diagram(upper + _make_chain(image, discriminator, PINK))
-
-
-def _make_chain(
-    start: Block, maps: Sequence[tuple[str, float, str]], colour: str
-) -> list[Block]:
-    """Return blocks from left to right.
-
-    maps: the text and the height of each block, and the layers that lead to it.
-    """
-    chain = [start]
-    for place, (shape, height, layers) in enumerate(maps, 1):
-        x = start.x + 1.25 * place
-        chain.append(Block(x, start.y, 0.82, height, shape, layers, colour, chain[-1]))
-    return chain
+# Points that show what precision and recall are: the last four of the data are alone.
+SOME_DATA = [(0, 0), (0.5, 0.8), (0.9, 0.1), (0.3, -0.6), (-0.5, 0.4), (1.2, 0.9)]
+SOME_DATA += [(0.1, 0.9), (-0.4, -0.5), (2.6, 0.6), (2.9, 0.1), (3.1, 0.8), (2.7, -0.3)]
+SOME_SAMPLES = [(0.1, 0.3), (0.6, 0.2), (0.4, -0.1), (-0.1, 0.6), (0.8, 0.6)]
+SOME_SAMPLES += [(-1.2, 1.3)]
 
 
 @styled
@@ -95,32 +58,34 @@ def plot_mosaic(rows: Rows, columns: Sequence[str] = (), share: float = 1.0) -> 
 @styled
 def plot_landscapes(
     real: ArrayLike,
-    moments: Mapping[str, tuple[ArrayLike, ArrayLike]],
-    reach: float = REACH,
+    games: Mapping[str, Mapping[int, tuple[ArrayLike, ArrayLike]]],
+    reaches: Sequence[float],
 ) -> Figure:
-    """Plot the points of a generator over the real ones and D's landscape.
+    """Plot the points of generators over the real ones and D's landscape.
 
     real: (M, 2) in [-2, 2].
-    moments: {title: (points (N, 2), D (S, S) in [0, 1] from below on the same square)}.
-    reach: the axes go from -reach to reach.
+    games: {title: {round: (points (N, 2), D (S, S) in [0, 1] from below)}}, a row each.
+    reaches: the axes of a row go from -reach to reach; D is drawn from -2 to 2.
     """
-    height = 1.75 if len(moments) < 5 else 1.55
-    figure, axes = make_figure(height, 1, len(moments))
+    num_columns = max(len(game) for game in games.values())
+    figure, axes = make_figure(1.45 * len(games), len(games), num_columns)
     extent = (-REACH, REACH, -REACH, REACH)
-    for ax, (title, (points, landscape)) in zip(axes[0], moments.items(), strict=True):
-        image = ax.imshow(
-            np.asarray(landscape),
-            cmap=LANDSCAPE,
-            vmin=DOUBT[0],
-            vmax=DOUBT[1],
-            origin="lower",
-            extent=extent,
-            interpolation="bilinear",
-        )
-        _draw_points(ax, real, "0.45")
-        _draw_points(ax, points, COLOURS[1])
-        _make_square(ax, title, reach)
-    bar = figure.colorbar(image, ax=list(axes[0]), fraction=0.02, pad=0.01)
+    for row, (title, game), reach in zip(axes, games.items(), reaches, strict=True):
+        row[0].set_ylabel(title)
+        for ax, (number, (points, landscape)) in zip(row, game.items(), strict=True):
+            image = ax.imshow(
+                np.asarray(landscape),
+                cmap=LANDSCAPE,
+                vmin=DOUBT[0],
+                vmax=DOUBT[1],
+                origin="lower",
+                extent=extent,
+                interpolation="bilinear",
+            )
+            _draw_points(ax, real, "0.45")
+            _draw_points(ax, points, COLOURS[1])
+            _make_square(ax, f"{number} rounds", reach)
+    bar = figure.colorbar(image, ax=axes, fraction=0.02, pad=0.01, shrink=0.5)
     bar.set_ticks([DOUBT[0], 0.5, DOUBT[1]], labels=["≤ .3", ".5", "≥ .7"])
     bar.set_label("D")
     bar.ax.spines["outline"].set_visible(False)
@@ -164,33 +129,13 @@ def _make_square(ax: Axes, title: str, reach: float = REACH) -> None:
 
 
 @styled
-def plot_points(
-    real: ArrayLike,
-    clouds: Mapping[str, ArrayLike],
-    shares: Mapping[str, tuple[float, float]],
-) -> Figure:
-    """Plot one panel for each cloud of points, over the real points.
+def plot_balls(k: int = 3) -> Figure:
+    """Plot precision and recall on a few points: balls around the data and samples.
 
-    real: (M, 2) in [-2, 2].
-    clouds: (N, 2) by name.
-    shares: the precision and the recall of each cloud.
+    A ball reaches to the k-th nearest neighbour in its set.
     """
-    figure, axes = make_figure(2.1, 1, len(clouds))
-    for ax, (name, points) in zip(axes[0], clouds.items(), strict=True):
-        precision, recall = shares[name]
-        _draw_points(ax, real, "0.7")
-        _draw_points(ax, points, COLOURS[1])
-        _make_square(ax, f"{name}\nprecision {precision:.2f}\nrecall {recall:.2f}")
-    return figure
-
-
-@styled
-def plot_balls(real: ArrayLike, samples: ArrayLike, k: int = 3) -> Figure:
-    """Plot precision and recall: balls around real points, and around samples.
-
-    A ball reaches to the k-th nearest neighbour in its set. real: (M, 2).
-    samples: (N, 2).
-    """
+    real = np.array(SOME_DATA)
+    samples = np.array(SOME_SAMPLES)
     figure, axes = make_figure(1.75, 1, 2, sharex=True, sharey=True)
     pairs = {
         "precision: samples in a ball of the data": (real, samples, "0.45", COLOURS[1]),
@@ -199,8 +144,6 @@ def plot_balls(real: ArrayLike, samples: ArrayLike, k: int = 3) -> Figure:
     for ax, (title, (centres, tested, ball, colour)) in zip(
         axes[0], pairs.items(), strict=True
     ):
-        centres = np.asarray(centres)
-        tested = np.asarray(tested)
         between = np.linalg.norm(centres[:, None] - centres, axis=2)
         radii = np.sort(between, axis=1)[:, k]
         for centre, radius in zip(centres, radii, strict=True):
@@ -219,53 +162,63 @@ def plot_balls(real: ArrayLike, samples: ArrayLike, k: int = 3) -> Figure:
 
 
 @styled
-def plot_crossing() -> Figure:
-    """Plot lines that cross in one point: their velocities there, and the mean."""
-    figure, axes = make_figure(1.7, 1, 2)
-    origins = np.array([[0.0, 0.2], [0.0, 1.8]])
-    ends = np.array([[4.0, 1.8], [4.0, 0.2]])
-    crossing = np.array([2.0, 1.0])
-    for ax, title in zip(
-        axes[0], ("two lines cross", "what v learns: the mean"), strict=True
-    ):
-        for origin, end in zip(origins, ends, strict=True):
-            ax.plot(*np.stack([origin, end]).T, color="0.7", linewidth=1)
-        ax.scatter(*origins.T, s=16, color="0.45")
-        ax.scatter(*ends.T, s=16, color=COLOURS[2])
-        ax.text(-0.15, 1.0, "noise", ha="right", va="center")
-        ax.text(4.15, 1.0, "data", ha="left", va="center")
-        ax.set_title(title)
-        ax.set(xlim=(-0.9, 4.9), ylim=(-0.1, 2.1))
-        ax.set_axis_off()
-    velocities = (ends - origins) / 4
-    for velocity in velocities:
-        _draw_arrow(axes[0, 0], crossing, velocity, COLOURS[0])
-    _draw_arrow(axes[0, 1], crossing, velocities.mean(0), COLOURS[1])
+def plot_course(
+    frames: ArrayLike,
+    moments: Sequence[int],
+    batches: ArrayLike,
+    losses: Mapping[str, ArrayLike],
+) -> Figure:
+    """Plot samples in the course of a training, and its losses below.
+
+    frames: uint8 (F, R, S, S), a column of R samples for each of the moments (F,).
+    batches: (T,), where the losses (T,) were taken.
+    """
+    columns = np.asarray(frames).swapaxes(0, 1)
+    ratio = 0.9 * WIDTH * columns.shape[0] / columns.shape[1]
+    figure, axes = make_figure(ratio + 1.9, 2, 1, height_ratios=(ratio, 1.5))
+    mosaic, ax = axes[:, 0]
+    titles = [str(moment) for moment in moments]
+    _draw_mosaic(mosaic, {"": columns}, titles)
+    mosaic.set_aspect("auto")
+    mosaic.set_title("samples after so many batches")
+    for index, (name, values) in enumerate(losses.items()):
+        style = {"color": COLOURS[index], "linewidth": 1}
+        ax.plot(batches, values, LINE_STYLES[index], label=name, **style)
+    # Below each column of samples lies its moment.
+    half = (moments[-1] - moments[0]) / (len(moments) - 1) / 2
+    ax.set_xlim(moments[0] - half, moments[-1] + half)
+    ax.set_xlabel("batches")
+    ax.set_ylabel("loss")
+    ax.legend()
     return figure
 
 
-def _draw_arrow(ax: Axes, start: np.ndarray, velocity: np.ndarray, colour: str) -> None:
-    style = {"arrowstyle": "->", "color": colour, "linewidth": 1.6}
-    x, y = start + 1.2 * velocity
-    ax.annotate("", (x, y), (start[0], start[1]), arrowprops=style)
+@styled
+def plot_arms(
+    rows: Rows, recalls: Mapping[str, ArrayLike], gradients: Mapping[str, ArrayLike]
+) -> Figure:
+    """Plot samples, the recall of all trainings, and how long G's gradient was.
 
-
-def plot_losses() -> Figure:
-    """Plot the generator's two losses, and their slopes.
-
-    The x axis is the logit that the discriminator gives to a fake image.
+    rows: images by the title of their row.
+    recalls: {loss: a value for each training}.
+    gradients: {training: lengths (T,) in the course of it}.
     """
-    logit = np.linspace(-6, 4, 200)
-    losses = {
-        "non-saturating: −log D": np.logaddexp(0, -logit),
-        "saturating: log(1 − D)": -np.logaddexp(0, logit),
-    }
-    slopes = {
-        "non-saturating": -1 / (1 + np.exp(logit)),
-        "saturating": -1 / (1 + np.exp(-logit)),
-    }
-    panels = {"loss of G": losses, "its slope": slopes}
-    return plot_panels(logit, panels, "logit of D(G(z))")
+    figure, axes = make_figure(1.8, 1, 3, width_ratios=(1.75, 0.8, 1))
+    mosaic, of_recall, of_gradient = axes[0]
+    _draw_mosaic(mosaic, rows)
+    for index, values in enumerate(recalls.values()):
+        _draw_marks(of_recall, values, -index, index)
+    of_recall.set_yticks(-np.arange(len(recalls)), list(recalls))
+    of_recall.set_ylim(-len(recalls) + 0.4, 0.6)
+    of_recall.set_xlabel("recall")
+    for name, lengths in gradients.items():
+        share = np.linspace(0, 1, len(np.asarray(lengths)))
+        of_gradient.plot(share, lengths, linewidth=1, label=name)
+    of_gradient.set_yscale("log")
+    of_gradient.set_xlabel("share of the training")
+    of_gradient.set_title("G's gradient", loc="left")
+    of_gradient.legend(handlelength=0.8, loc="upper left", bbox_to_anchor=(1, 1.1))
+    return figure
 
 
 @styled
@@ -273,102 +226,51 @@ def plot_grey(
     rows: Rows,
     readings: Sequence[int],
     grounds: Sequence[int],
-    ratios: Mapping[str, Sequence[float]],
+    recalls: Mapping[str, Sequence[float]],
 ) -> Figure:
-    """Plot digits on backgrounds, and the Fréchet ratio over the background.
+    """Plot digits on backgrounds, and the recall of such digits over the background.
 
-    readings: the digit of each column that a judge read in the last row.
+    readings: the digit of each column that a classifier read in the last row.
     grounds: levels from 0 to 255.
-    ratios: {what a judge was trained on: the ratio on each ground}.
+    recalls: {what a classifier was trained on: the recall on each ground}.
     """
-    figure, axes = make_figure(1.6, 1, 2, width_ratios=(2.2, 1))
+    figure, axes = make_figure(1.7, 1, 2, width_ratios=(2.2, 1))
     mosaic, ax = axes[0]
     side = _draw_mosaic(mosaic, rows)
     mosaic.xaxis.tick_bottom()
     mosaic.set_xticks(_middles(len(readings), side), readings)
-    mosaic.set_xlabel("read on grey by the first classifier")
-    for index, (name, values) in enumerate(ratios.items()):
-        colour = COLOURS[index]
-        ax.plot(grounds, values, color=colour, marker=MARKERS[index])
-        ax.annotate(
-            name,
-            (grounds[-1], values[-1]),
-            color=colour,
-            xytext=(0, 5),
-            textcoords="offset points",
-            ha="right",
-        )
-    ax.set_title("by a judge trained on")
+    mosaic.set_xlabel("read on grey by the classifier that saw black")
+    for index, (name, values) in enumerate(recalls.items()):
+        style = {"color": COLOURS[index], "marker": MARKERS[index]}
+        ax.plot(grounds, values, label=f"saw {name}", **style)
     ax.set_xlabel("background (of 255)")
-    ax.set_ylabel("Fréchet ratio")
-    ax.set_yscale("log")
-    ax.margins(y=0.2)
+    ax.set_ylabel("recall")
+    ax.set_ylim(-0.05, 1.05)
+    ax.legend(handlelength=1, loc="center right", bbox_to_anchor=(1.02, 0.6))
     return figure
 
 
 @styled
-def plot_stalls(rows: Rows, gradients: Mapping[str, ArrayLike]) -> Figure:
-    """Plot samples, and beside them how long the generator's gradient was.
-
-    rows: images by the title of their row.
-    gradients: {the title of a row: lengths (T,) in the course of its training}.
-    """
-    images = np.concatenate(_as_blocks(rows))
-    height = 0.62 * WIDTH * len(images) / images.shape[1] + 0.15
-    figure, axes = make_figure(max(height, 1.7), 1, 2, width_ratios=(1.75, 1))
-    mosaic, ax = axes[0]
-    _draw_mosaic(mosaic, rows)
-    for index, (name, lengths) in enumerate(gradients.items()):
-        share = np.linspace(0, 1, len(np.asarray(lengths)))
-        ax.plot(share, lengths, LINE_STYLES[index], label=name, linewidth=1)
-    ax.set_yscale("log")
-    ax.set_xlabel("share of the training")
-    ax.set_ylabel("G's gradient")
-    ax.legend(loc="center", bbox_to_anchor=(0.56, 0.55), handlelength=1.4)
-    return figure
-
-
-@styled
-def plot_told(
-    rows: Rows,
-    ratios: Mapping[str, Mapping[str, ArrayLike]],
-    share: float = 0.55,
-) -> Figure:
+def plot_scored(rows: Rows, scores: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
     """Plot samples of networks, and beside each row the scores of all its trainings.
 
     rows: images by the title of their row.
-    ratios: {a measure: {the title of a row: a value for each training}}.
-    share: how much of the text's width the samples take, about.
+    scores: {a measure: {the title of a row: a value for each training}}.
     """
     images = np.concatenate(_as_blocks(rows))
-    height = share * WIDTH * len(images) / images.shape[1] + 0.45
-    widths = (2.3, *([1.0] * len(ratios)))
-    figure, axes = make_figure(height, 1, 1 + len(ratios), width_ratios=widths)
+    height = 0.55 * WIDTH * len(images) / images.shape[1] + 0.45
+    widths = (2.3, *([1.0] * len(scores)))
+    figure, axes = make_figure(height, 1, 1 + len(scores), width_ratios=widths)
     mosaic = axes[0, 0]
     side = _draw_mosaic(mosaic, rows)
     heights = dict(zip(rows, _middles(len(rows), side), strict=True))
-    for index, (measure, trainings) in enumerate(ratios.items()):
+    for index, (measure, trainings) in enumerate(scores.items()):
         ax = axes[0, 1 + index]
         for name, values in trainings.items():
-            y = np.full(len(np.asarray(values)), heights[name])
-            style = {"color": COLOURS[index], "markersize": 3.5}
-            # Marks that overlap are darker, so that one sees how many there are.
-            ax.plot(values, y, MARKERS[index], alpha=0.6, markeredgewidth=0, **style)
+            _draw_marks(ax, values, heights[name], index)
         ax.set_xlabel(measure)
         ax.set_ylim(mosaic.get_ylim())
         ax.set_yticks([])
-        low, high = ax.get_xlim()
-        if high < 2:  # a share
-            continue
-        ax.set_xscale("log")
-        candidates = [2, 3, 4, 5, 6, 8, 10, 15]
-        if high > 5 * low:
-            candidates = [5, 10, 30, 100, 300, 1000]
-        elif high > 50:
-            candidates = [50, 75, 100, 150, 200, 300]
-        ticks = [tick for tick in candidates if low <= tick <= high]
-        ax.set_xticks(ticks, [str(tick) for tick in ticks])
-        ax.minorticks_off()
     # The samples keep their shape, so they may be lower than the axes beside them.
     figure.draw_without_rendering()
     samples = mosaic.get_position()
@@ -377,6 +279,13 @@ def plot_told(
         place = ax.get_position()
         ax.set_position((place.x0, samples.y0, place.width, samples.height))
     return figure
+
+
+def _draw_marks(ax: Axes, values: ArrayLike, height: float, index: int) -> None:
+    """Draw a mark for each value at one height; where marks overlap it is darker."""
+    y = np.full(len(np.asarray(values)), height)
+    style = {"color": COLOURS[index], "markersize": 4, "markeredgewidth": 0}
+    ax.plot(values, y, MARKERS[index], alpha=0.6, **style)
 
 
 def _as_blocks(rows: Rows) -> list[np.ndarray]:

@@ -96,27 +96,26 @@ FIGURES = {
     "confusions": lambda: dann.plot_confusions(
         {"all": np.eye(3), "few": [[3, 1], [0, 0]]}
     ),
-    "networks": gan.plot_networks,
     "mosaic": lambda: gan.plot_mosaic({"a": IMAGES, "b": IMAGES}, "xyz"),
-    "points": lambda: gan.plot_points(
-        np.eye(2), {"a": 1 - np.eye(2)}, {"a": (0.5, 1.0)}
+    "balls": gan.plot_balls,
+    "course": lambda: gan.plot_course(
+        np.stack([IMAGES, IMAGES]), [0, 5], [1, 2, 3], {"D": [1, 2, 1], "G": [2, 1, 2]}
     ),
-    "balls": lambda: gan.plot_balls(POINTS, -POINTS),
-    "crossing": gan.plot_crossing,
-    "losses": gan.plot_losses,
+    "arms": lambda: gan.plot_arms(
+        {"one": IMAGES}, {"usual": [0.8, 0.7], "true": [0.1]}, {"4": [1.0, 0.1]}
+    ),
     "grey": lambda: gan.plot_grey(
-        {"a": IMAGES, "b": IMAGES}, [1, 2, 3], [0, 9], {"one": [1, 90], "other": [1, 2]}
+        {"a": IMAGES, "b": IMAGES}, [1, 2, 3], [0, 9], {"one": [1, 0], "other": [1, 1]}
     ),
     "landscapes": lambda: gan.plot_landscapes(
-        POINTS, {"early": (POINTS, np.zeros((3, 3))), "late": (-POINTS, np.eye(3))}
+        POINTS,
+        {"one": {5: (POINTS, np.zeros((3, 3))), 9: (-POINTS, np.eye(3))}},
+        reaches=[2],
     ),
     "paths": lambda: gan.plot_paths(POINTS, {"t = 0": -POINTS}, np.ones((4, 2, 2))),
-    "stalls": lambda: gan.plot_stalls(
-        {"runs": IMAGES, "stops": IMAGES}, {"runs": [1, 2, 1], "stops": [1, 0.1, 0.01]}
-    ),
-    "told": lambda: gan.plot_told(
-        {"nothing": IMAGES, "all": IMAGES},
-        {"judge": {"nothing": [90, 80], "all": [8]}, "other": {"nothing": [7, 6]}},
+    "scored": lambda: gan.plot_scored(
+        {"real": IMAGES, "fake": IMAGES},
+        {"GAN-train": {"real": [0.9], "fake": [0.8, 0.7]}},
     ),
 }
 
@@ -148,15 +147,14 @@ def test_an_arrow_leads_from_the_side_of_one_block_to_that_of_the_next():
     assert to_hex(arrow.arrow_patch.get_edgecolor()) == to_hex("red")
 
 
-@pytest.mark.parametrize("name", ["pipeline", "parts", "networks"])
+@pytest.mark.parametrize("name", ["pipeline", "parts"])
 def test_blocks_of_a_diagram_do_not_overlap_and_all_are_joined(name):
     ax = FIGURES[name]().axes[0]
     boxes = [patch.get_bbox() for patch in ax.patches]
     for index, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[:index])
     joined = [arrow.xy for arrow in ax.findobj(Annotation)]
-    chains = 2 if name == "networks" else 1
-    assert len(joined) == len(boxes) - chains
+    assert len(joined) == len(boxes) - 1
 
 
 def test_an_answer_is_a_bar_with_its_name_and_the_true_one_is_filled():
@@ -317,38 +315,17 @@ def test_a_mosaic_refuses_what_is_no_grey_image(wrong):
         gan.plot_mosaic({"a": wrong})
 
 
-def test_points_are_drawn_over_the_real_ones_below_what_they_score():
-    [ax] = FIGURES["points"]().axes
-    real, cloud = ax.collections
-    assert np.array_equal(real.get_offsets(), np.eye(2))
-    assert np.array_equal(cloud.get_offsets(), 1 - np.eye(2))
-    assert ax.get_title() == "a\nprecision 0.50\nrecall 1.00"
-
-
-def test_the_slope_is_that_of_the_loss():
-    losses, slopes = gan.plot_losses().axes
-    for loss, slope in zip(losses.lines, slopes.lines, strict=True):
-        logit, values = loss.get_data()
-        expected = np.gradient(values, logit)[1:-1]
-        assert slope.get_ydata()[1:-1] == pytest.approx(expected, abs=1e-3)
-
-
-def test_a_digit_on_grey_stands_above_its_reading_and_beside_the_ratios():
-    mosaic, ratios = FIGURES["grey"]().axes
+def test_a_digit_on_grey_stands_above_its_reading_and_beside_the_recalls():
+    mosaic, recalls = FIGURES["grey"]().axes
     assert column_names(mosaic) == ["1", "2", "3"]
-    assert [dots(line) for line in ratios.lines] == [
-        [(0, 1), (9, 90)],
-        [(0, 1), (9, 2)],
-    ]
-    names = {text.get_text(): text.xy for text in ratios.texts}
-    assert names == {"one": (9, 90), "other": (9, 2)}
-    assert ratios.get_yscale() == "log"
+    drawn = {line.get_label(): dots(line) for line in recalls.lines}
+    assert drawn == {"saw one": [(0, 1), (9, 0)], "saw other": [(0, 1), (9, 1)]}
 
 
 def test_points_lie_on_the_landscape_with_its_first_row_below():
     early, late, bar = FIGURES["landscapes"]().axes
     assert bar.get_ylabel() == "D"
-    assert [early.get_title(), late.get_title()] == ["early", "late"]
+    assert [early.get_title(), late.get_title()] == ["5 rounds", "9 rounds"]
     real, fake = late.collections
     assert np.array_equal(real.get_offsets(), POINTS)
     assert np.array_equal(fake.get_offsets(), -POINTS)
@@ -366,21 +343,29 @@ def test_paths_have_a_panel_of_their_own_after_the_moments():
     assert [dots(line) for line in last.lines] == [[(1, 1)] * 4] * 2
 
 
-def test_a_stalled_gradient_goes_to_the_end_of_its_training():
-    mosaic, gradients = FIGURES["stalls"]().axes
-    assert row_names(mosaic) == {4.5: "runs", 14.5: "stops"}
-    assert [line.get_label() for line in gradients.lines] == ["runs", "stops"]
-    assert dots(gradients.lines[1]) == [(0, 1), (0.5, 0.1), (1, 0.01)]
-    assert gradients.get_yscale() == "log"
+def test_gradients_go_to_the_end_of_their_training_and_recalls_have_a_row_a_loss():
+    mosaic, recalls, gradients = FIGURES["arms"]().axes
+    assert row_names(mosaic) == {4.5: "one"}
+    assert row_names(recalls) == {0: "usual", -1: "true"}
+    assert [dots(line) for line in recalls.lines] == [[(0.8, 0), (0.7, 0)], [(0.1, -1)]]
+    assert dots(gradients.lines[0]) == [(0, 1.0), (1, 0.1)]
 
 
-def test_ratios_stand_beside_the_samples_of_their_row():
-    mosaic, judge, other = FIGURES["told"]().axes
-    assert row_names(mosaic) == {4.5: "nothing", 14.5: "all"}
-    assert [dots(line) for line in judge.lines] == [
-        [(90, 4.5), (80, 4.5)],
-        [(8, 14.5)],
+def test_a_course_has_its_samples_above_their_batches():
+    mosaic, losses = FIGURES["course"]().axes
+    assert column_names(mosaic) == ["0", "5"]
+    assert losses.get_xlim() == (-2.5, 7.5)
+    assert [dots(line) for line in losses.lines] == [
+        [(1, 1), (2, 2), (3, 1)],
+        [(1, 2), (2, 1), (3, 2)],
     ]
-    assert [dots(line) for line in other.lines] == [[(7, 4.5), (6, 4.5)]]
-    assert judge.get_ylim() == mosaic.get_ylim()
-    assert (judge.get_xlabel(), other.get_xlabel()) == ("judge", "other")
+
+
+def test_scores_stand_beside_the_samples_of_their_row():
+    mosaic, taught = FIGURES["scored"]().axes
+    assert row_names(mosaic) == {4.5: "real", 14.5: "fake"}
+    assert [dots(line) for line in taught.lines] == [
+        [(0.9, 4.5)],
+        [(0.8, 14.5), (0.7, 14.5)],
+    ]
+    assert taught.get_ylim() == mosaic.get_ylim()

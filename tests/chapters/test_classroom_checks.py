@@ -20,9 +20,8 @@ from checks import domain_adaptation as domains
 from checks import generative_adversarial_networks as generation
 from checks import transfer_learning as transfer
 from checks import visualizing_networks as visualizing
-from dlapps import adversarial, dann, gan, pretrained, saliency
+from dlapps import adversarial, dann, pretrained, saliency
 from dlapps.core import metrics
-from dlapps.core.training import History
 from dlapps.dann import GradientReversal
 
 torch.set_num_threads(1)
@@ -251,36 +250,6 @@ def test_domains_find_networks_that_did_not_learn_chosen_epochs_and_other_layers
     finds(domains.adaptation, *traps, adapted=adapted, **right)
 
 
-def training_of(settings, **changes):
-    generator, discriminator = gan.make_networks(settings, seed=0)
-    history = History(discriminator_loss=[1.0], generator_loss=[1.0])
-    generator.eval()
-    discriminator.eval()
-    frames = torch.zeros(1)
-    training = gan.Training(settings, generator, discriminator, history, frames, [0])
-    return replace(training, **changes)
-
-
-def test_generation_looks_at_the_training_of_a_pair():
-    small = {
-        "latent_dim": 4,
-        "generator_channels": 4,
-        "discriminator_channels": 4,
-        "size": 16,
-    }
-    right = training_of(replace(gan.CONDITIONAL_PRACTICAL, **small))
-    plain = training_of(replace(gan.PRACTICAL, **small))
-    wide = training_of(replace(right.settings, size=32), generator=right.generator)
-    history = History(discriminator_loss=[np.nan], generator_loss=[1.0])
-    lost = replace(right, history=history)
-    alone = training_of(replace(right.settings, discriminator_rate=0.0))
-    mixed = replace(right, generator=copy.deepcopy(right.generator).train())
-    deaf = replace(right, generator=copy.deepcopy(right.generator))
-    nn.init.zeros_(deaf.generator.from_labels[1].weight)
-    traps = [{"paired": trap} for trap in (plain, wide, lost, alone, mixed, deaf)]
-    finds(generation.conditional, *traps, paired=right)
-
-
 def test_generation_plays_the_game_again():
     def descend(loss, optimiser):
         optimiser.zero_grad()
@@ -339,17 +308,12 @@ def test_generation_computes_losses_and_scores_again():
     finds(generation.discriminator_step, *traps, **right)
     trap = {"generator_loss": saturating}
     finds(generation.generator_step, trap, **right)
-    right = {"norms": [0.1, 2.0], "logits": torch.tensor([-3.0, -2.0])}
-    traps = {"norms": [2.0, 0.1]}, {"logits": -right["logits"]}
-    finds(generation.saturation, *traps, **right)
     generator = torch.Generator().manual_seed(0)
-    real, train, fake = torch.randn(3, 30, 2, generator=generator)
-    floor = metrics.frechet_distance(real, train)
+    real, fake = torch.randn(2, 30, 2, generator=generator)
     precision, recall = metrics.precision_recall(real, fake, k=3)
-    right = {"floor": floor, "distance": metrics.frechet_distance(real, fake)}
-    right |= {"precision": precision, "recall": recall}
+    right = {"precision": precision, "recall": recall}
     traps = [{name: 0} for name in right]
-    features = {"real_features": real, "train_features": train, "fake_features": fake}
+    features = {"real_features": real, "sample_features": fake}
     finds(generation.measures, *traps, **features, **right)
 
 
