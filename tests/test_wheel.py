@@ -45,7 +45,7 @@ AFTER = [
     "assert features.shape == (len(photos), 320)\n"
     "assert search.best_params_['C'] in (0.1, 1, 10)",
     "assert len(digits) == 64 and drawn.shape == (10, 8, 32, 32)\n"
-    "assert len(training.history.spread) == 10",
+    "assert len(training.history.generator_loss) == 10",
 ]
 
 # What starts another Python may be a script of the machine.

@@ -1,15 +1,11 @@
 """Chapter 4's trainings by name, and what their settings add to the library's.
 
-They add other norms of D, a D(x) for labelled images, PyTorch's initialisation, and
-clusters.
+They add other norms of D, a D(x) for labelled images, and PyTorch's initialisation.
 """
 
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -23,44 +19,13 @@ class Trial(gan.Settings):
     """Settings with what only a study compares.
 
     discriminator_sees_labels: whether the discriminator of a conditional GAN is D(x, y)
-    or D(x). norm: what holds the activations of D(x) in range: "batch", "spectral", or
-    "batch but first", which leaves out the first block (as Radford et al. 2016); D(x,
-    y) has batch norm. initialised: by N(0, .02), else as PyTorch does. clusters: the
-    number of clusters of images that stand in for labels in an unconditional GAN; 0 for
-    none.
+    or D(x). norm: what holds the activations of D(x) in range, "batch" or "spectral";
+    D(x, y) has batch norm. initialised: by N(0, .02), else as PyTorch does.
     """
 
     discriminator_sees_labels: bool = True
     norm: str = "batch"
     initialised: bool = True
-    clusters: int = 0
-
-
-class ClusteredGenerator(nn.Module):
-    """A conditional generator of clusters, whose z chooses the cluster too.
-
-    So do Sage et al. (2018). z has one number more than the conditional generator's.
-    This number follows N(0, 1), so that its distribution function is uniform and picks
-    each cluster as often as images fall into it. clusters: those of the training
-    images, int64 (N,).
-    """
-
-    def __init__(self, generator: Any, clusters: Tensor) -> None:
-        super().__init__()
-        self.generator = generator
-        self.latent_dim = generator.latent_dim + 1
-        counts = torch.bincount(clusters, minlength=generator.num_classes).float()
-        self.shares = counts / counts.sum()
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Images (N, C, S, S) in [-1, 1] of z (N, latent_dim).
-
-        The last number of z chooses the cluster.
-        """
-        uniform = torch.special.ndtr(z[:, -1])
-        # The last limit is 1 but for rounding; without it no choice can pass it.
-        limits = self.shares.cumsum(0)[:-1]
-        return self.generator(z[:, :-1], torch.bucketize(uniform, limits))
 
 
 class UnlabelledDiscriminator(nn.Module):
@@ -103,8 +68,6 @@ def make_discriminator(trial: Trial) -> nn.Module:
 
 def change_norm(layers: nn.Sequential, norm: str) -> None:
     """Give a discriminator's layers the norm of that name in `Trial`."""
-    if norm == "batch but first":
-        layers[1] = nn.Identity()
     if norm == "spectral":
         for place, layer in enumerate(layers):
             if isinstance(layer, nn.BatchNorm2d):
@@ -114,48 +77,16 @@ def change_norm(layers: nn.Sequential, norm: str) -> None:
                 spectral_norm(layer)
 
 
-def find_clusters(images: Tensor, number: int, seed: int) -> Tensor:
-    """The cluster of each image uint8 (N, S, S), from 0 to number - 1: int64 (N,).
-
-    By k-means on the pixels' first 50 principal components.
-    """
-    pixels = images.flatten(1).numpy() / 255.0
-    num_components = min(50, len(pixels), pixels.shape[1])
-    pca = PCA(num_components, svd_solver="covariance_eigh")
-    k_means = KMeans(number, n_init=1, random_state=seed)
-    clusters = k_means.fit_predict(pca.fit_transform(pixels))
-    return torch.from_numpy(clusters).long()
-
-
 def fit_trial(
     images: Tensor,
     trial: Trial,
     seed: int = 0,
-    *,
     labels: Tensor | None = None,
     **options: Any,
 ) -> gan.Training:
-    """Train a trial by `gan.fit_gan`.
-
-    Clusters, if the trial has any, are found first and take the place of labels; the
-    generator that is returned draws its clusters itself.
-    """
-    if not trial.clusters:
-        networks = make_networks(trial, seed)
-        return gan.fit_gan(
-            images, trial, seed, labels=labels, networks=networks, **options
-        )
-    images = gan.prepare_images(images, trial.size)
-    clusters = find_clusters(images, trial.clusters, seed)
-    settings = replace(trial, num_classes=trial.clusters)
-    networks = make_networks(settings, seed)
-    training = gan.fit_gan(
-        images, settings, seed, labels=clusters, networks=networks, **options
-    )
-    generator: Any = ClusteredGenerator(training.generator, clusters)
-    z = gan.draw_latents(64, generator.latent_dim, seed)
-    frames = gan.to_uint8(gan.sample(generator, z))[None]
-    return replace(training, settings=trial, generator=generator, frames=frames)
+    """Train the networks of a trial by `gan.fit_gan`."""
+    networks = make_networks(trial, seed)
+    return gan.fit_gan(images, trial, seed, labels=labels, networks=networks, **options)
 
 
 @dataclass(frozen=True)
@@ -189,12 +120,6 @@ STEADY = replace(PRACTICAL, size=64, norm="spectral", average=0.999, anneal=True
 RUNS = {
     "dcgan practical": Run(PRACTICAL, 10),
     "dcgan saturating loss": Run(replace(PRACTICAL, loss="saturating"), 10),
-    "dcgan tuned": Run(
-        tune(replace(PRACTICAL, latent_dim=30, norm="batch but first")), 10
-    ),
-    "dcgan ten clusters": Run(tune(replace(PRACTICAL, clusters=10)), 10),
-    # The networks of the line above, without clusters to tell apart.
-    "dcgan one cluster": Run(tune(replace(PRACTICAL, clusters=1)), 5),
     "dcgan small generator": Run(replace(PRACTICAL, generator_channels=8), 3),
     "dcgan small discriminator": Run(replace(PRACTICAL, discriminator_channels=8), 3),
     "dcgan default initialisation": Run(replace(PRACTICAL, initialised=False), 3),
@@ -204,8 +129,10 @@ RUNS = {
     "dcgan 64 x 64": Run(replace(PRACTICAL, size=64), 3),
     "dcgan 64 x 64, steady": Run(STEADY, 5),
     "cdcgan tuned": Run(tune(CONDITIONAL), 10),
+    # All images have the same label.
+    "cdcgan told nothing": Run(tune(replace(CONDITIONAL, num_classes=1)), 3),
     "cdcgan practical": Run(CONDITIONAL, 5),
     "cdcgan D(x) without y": Run(
-        replace(CONDITIONAL, discriminator_sees_labels=False), 3
+        replace(CONDITIONAL, discriminator_sees_labels=False), 1
     ),
 }

@@ -5,17 +5,14 @@ from one network. Functions raise ValueError for other shapes, and for features 
 not finite.
 """
 
-from collections.abc import Iterator
-
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from scipy.linalg import sqrtm
 from torch import Tensor
 
 from dlapps.core.arrays import as_tensor
 from dlapps.core.checks import check_counts
-from dlapps.core.images import as_uint8
-
-CHUNK = 1024
 
 
 def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
@@ -26,14 +23,11 @@ def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
     state it beside the distance of real images to other real images of the same number.
     """
     first, second = as_features(first, second)
-    m1, c1 = _moments(first)
-    m2, c2 = _moments(second)
-    # (C1 C2)^(1/2) has the trace of (R C2 R)^(1/2) with R = C1^(1/2), which is
-    # symmetric: no complex square roots.
-    root = _square_root(c1)
-    cross = torch.linalg.eigvalsh(root @ c2 @ root).clamp(min=0).sqrt().sum()
-    distance = (m1 - m2).square().sum() + c1.trace() + c2.trace() - 2 * cross
-    return float(distance.clamp(min=0))
+    c1 = np.atleast_2d(np.cov(first.numpy().T))
+    c2 = np.atleast_2d(np.cov(second.numpy().T))
+    shift = (first.mean(0) - second.mean(0)).square().sum()
+    cross = np.trace(sqrtm(c1 @ c2)).real
+    return max(0.0, float(shift + np.trace(c1) + np.trace(c2) - 2 * cross))
 
 
 def precision_recall(
@@ -49,10 +43,20 @@ def precision_recall(
     fake: features (M, D).
     """
     real, fake = as_features(real, fake)
-    check_neighbours(k, min(len(real), len(fake)))
-    precision = _share_inside(fake, real, k)
-    recall = _share_inside(real, fake, k)
-    return precision, recall
+    check_counts(k=k)
+    if k >= min(len(real), len(fake)):
+        raise ValueError(
+            f"expected more than k = {k} features, got {len(real)} and {len(fake)}; "
+            "take more."
+        )
+    return _share_inside(fake, real, k), _share_inside(real, fake, k)
+
+
+def _share_inside(points: Tensor, others: Tensor, k: int) -> float:
+    distances = torch.cdist(others, others)
+    # The nearest of all is the point itself; a point on a ball's surface is inside.
+    radii = distances.kthvalue(k + 1).values * (1 + 1e-9)
+    return float((torch.cdist(points, others) <= radii).any(1).double().mean())
 
 
 def entropy(shares: ArrayLike) -> float:
@@ -69,34 +73,6 @@ def entropy(shares: ArrayLike) -> float:
             f"of {least:.4g}; divide counts by their sum."
         )
     return float(torch.special.entr(shares).sum())
-
-
-def nearest_neighbours(
-    queries: ArrayLike, references: ArrayLike
-) -> tuple[Tensor, Tensor]:
-    """Find the nearest of references (M, D) to each of queries (N, D).
-
-    Returns Euclidean distances and indices (N,).
-    """
-    queries, references = as_features(queries, references, least=1)
-    lengths = []
-    indices = []
-    for chunk in distances(queries, references):
-        nearest = chunk.min(1)
-        lengths.append(nearest.values)
-        indices.append(nearest.indices)
-    return torch.cat(lengths).float(), torch.cat(indices)
-
-
-def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, Tensor]:
-    """Find the reference uint8 (M, H, W) nearest to each query (N, H, W).
-
-    Returns distances, in pixels of [0, 1], and indices (N,). Raises ValueError for
-    images that are not uint8, or of two sizes.
-    """
-    query_pixels = as_uint8(queries).flatten(1).float() / 255
-    reference_pixels = as_uint8(references).flatten(1).float() / 255
-    return nearest_neighbours(query_pixels, reference_pixels)
 
 
 def as_features(
@@ -123,59 +99,3 @@ def as_features(
                 f"{len(features)} rows; check the network and its input."
             )
     return first, second
-
-
-def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    return features.mean(0), torch.atleast_2d(torch.cov(features.T))
-
-
-def _square_root(covariance: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(covariance)
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-
-
-def distances(queries: Tensor, references: Tensor) -> Iterator[Tensor]:
-    """Yield Euclidean distances (n, M) of queries (N, D) to references (M, D).
-
-    Rows come n <= CHUNK at a time. A product of matrices gives them ten times as fast
-    as differences do, but its rounding hides distances that are small beside those from
-    the centre. These are computed again by differences, so that the distance to a copy
-    is 0.
-    """
-    centre = references.mean(0)
-    references = references - centre
-    lengths = references.norm(dim=1)
-    for chunk in (queries - centre).split(CHUNK):
-        lengths_of_pair = chunk.norm(dim=1, keepdim=True) + lengths
-        result = torch.cdist(chunk, references, compute_mode="use_mm_for_euclid_dist")
-        close = (result < 1e-4 * lengths_of_pair).nonzero()
-        for pairs in close.split(CHUNK):
-            rows, columns = pairs.T
-            result[rows, columns] = (chunk[rows] - references[columns]).norm(dim=1)
-        yield result
-
-
-def check_neighbours(k: int, number: int) -> None:
-    """Raise ValueError unless each of so many points has a k-th nearest neighbour."""
-    check_counts(k=k)
-    if k >= number:
-        raise ValueError(
-            f"expected 0 < k < {number} points, got k = {k}; take more features."
-        )
-
-
-def radii_of(manifold: Tensor, k: int) -> Tensor:
-    """Return the distance (N,) of each point to its k-th nearest other point."""
-    radii = []
-    for chunk in distances(manifold, manifold):
-        # The nearest point of all is the point itself.
-        nearest = chunk.topk(k + 1, largest=False).values
-        radii.append(nearest[:, -1])
-    # A point on a ball's surface is inside, whatever the rounding.
-    return torch.cat(radii) * (1 + 1e-9)
-
-
-def _share_inside(points: Tensor, manifold: Tensor, k: int) -> float:
-    radii = radii_of(manifold, k)
-    inside = [(chunk <= radii).any(1) for chunk in distances(points, manifold)]
-    return float(torch.cat(inside).double().mean())

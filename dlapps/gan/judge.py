@@ -185,32 +185,6 @@ def gan_train_accuracy(
     return conditional_accuracy(classifier, real, real_labels)
 
 
-def stroke_statistics(images: ArrayLike) -> dict[str, Tensor]:
-    """Measure the slant and the ink of digits on images uint8 (N, H, W).
-
-    slant: by how many pixels the strokes lean to the right for each pixel upwards. It
-        is the covariance of the two coordinates divided by the variance of the upward
-        one, weighted by the level of each pixel.
-    ink: the mean level, in [0, 1].
-
-    Returns both by name, float32 (N,) each. Raises ValueError for other images.
-    """
-    levels = as_uint8(images)
-    height, width = levels.shape[1:3]
-    check_sizes("grey images uint8", levels, height, width)
-    weights = levels.float() / 255
-    up = -torch.arange(height).float()[:, None]
-    right = torch.arange(width).float()[None]
-    mass = weights.sum((1, 2)).clamp(min=1e-6)
-    mean_up = (weights * up).sum((1, 2)) / mass
-    mean_right = (weights * right).sum((1, 2)) / mass
-    up = up - mean_up[:, None, None]  # (N, H, 1)
-    right = right - mean_right[:, None, None]  # (N, 1, W)
-    covariance = (weights * up * right).sum((1, 2))
-    variance = (weights * up * up).sum((1, 2)).clamp(min=1e-6)
-    return {"slant": covariance / variance, "ink": weights.mean((1, 2))}
-
-
 def load_digit_classifier() -> DigitClassifier:
     """Load the committed classifier, in eval mode, without gradients.
 

@@ -6,7 +6,7 @@ assignment, PRACTICAL or CONDITIONAL_PRACTICAL: grey images of 32 x 32, latent v
 of 100 numbers, ten classes. Each doubling of the size adds a block. The numbers in a
 convolution are its channels in and out, kernel, stride and padding.
 
-Images are float32 (N, C, S, S) in [-1, 1], latent vectors z float32 (N, latent_dim)
+Images are float32 (N, 1, S, S) in [-1, 1], latent vectors z float32 (N, latent_dim)
 drawn from N(0, 1), labels int64 (N,) in [0, K). A discriminator computes logits s (N,),
 so that D = sigmoid(s); s is positive for an image that it takes for a real one.
 """
@@ -37,7 +37,6 @@ class Settings:
     generator_channels, discriminator_channels: the width b of each network, its number
         of channels at half the images' size (ngf and ndf of the lab assignment).
     size: the side S of the images, a power of two, 16 or more.
-    channels: the channels of the images, 1 for grey, 3 for colour.
     num_classes: 0 for an unconditional GAN.
     loss: a name in LOSSES.
     average: the decay per batch of the moving average of the generator's weights, from
@@ -54,7 +53,6 @@ class Settings:
     generator_channels: int = 32
     discriminator_channels: int = 32
     size: int = 32
-    channels: int = 1
     num_classes: int = 0
     loss: str = "non-saturating"
     discriminator_rate: float = 2e-4
@@ -94,10 +92,10 @@ class Generator(nn.Module):
         widths = block_widths(settings.generator_channels, settings.size)
         widths.reverse()  # 128, 64, 32
         self.from_z = projection(self.latent_dim, widths[0])  # (N, 128, 4, 4)
-        self.to_images = upsampling(widths, settings.channels)  # (N, 1, 32, 32)
+        self.to_images = upsampling(widths)  # (N, 1, 32, 32)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Draw images (N, C, S, S) in [-1, 1] from z (N, latent_dim)."""
+        """Draw images (N, 1, S, S) in [-1, 1] from z (N, latent_dim)."""
         return self.to_images(self.from_z(z))
 
 
@@ -112,10 +110,10 @@ class Discriminator(nn.Module):
     def __init__(self, settings: Settings = PRACTICAL) -> None:
         super().__init__()
         widths = block_widths(settings.discriminator_channels, settings.size)
-        self.layers = downsampling([settings.channels, *widths])  # (N,)
+        self.layers = downsampling([1, *widths])  # (N,)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (N,) of images (N, C, S, S) in [-1, 1]."""
+        """Return the logits (N,) of images (N, 1, S, S) in [-1, 1]."""
         return self.layers(images)
 
 
@@ -135,10 +133,10 @@ class ConditionalGenerator(nn.Module):
         half = widths[0] // 2
         self.from_z = projection(self.latent_dim, half)  # (N, 256, 4, 4)
         self.from_labels = projection(self.num_classes, half)  # (N, 256, 4, 4)
-        self.to_images = upsampling(widths, settings.channels)  # (N, 1, 32, 32)
+        self.to_images = upsampling(widths)  # (N, 1, 32, 32)
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Draw images (N, C, S, S) in [-1, 1] from z (N, latent_dim), labels (N,)."""
+        """Draw images (N, 1, S, S) in [-1, 1] from z (N, latent_dim), labels (N,)."""
         one_hot = F.one_hot(labels, self.num_classes).to(z)  # (N, 10)
         halves = [self.from_z(z), self.from_labels(one_hot)]
         return self.to_images(torch.cat(halves, 1))
@@ -157,7 +155,7 @@ class ConditionalDiscriminator(nn.Module):
         widths = block_widths(settings.discriminator_channels, settings.size)
         half = widths[0] // 2
         self.from_images = nn.Sequential(
-            nn.Conv2d(settings.channels, half, 4, 2, 1, bias=False),  # (N, 64, 16, 16)
+            nn.Conv2d(1, half, 4, 2, 1, bias=False),  # (N, 64, 16, 16)
             nn.LeakyReLU(0.2),
         )
         self.from_labels = nn.Sequential(
@@ -167,7 +165,7 @@ class ConditionalDiscriminator(nn.Module):
         self.to_logits = downsampling(widths)  # (N,)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits (N,) of images (N, C, S, S) in [-1, 1], labels (N,)."""
+        """Return the logits (N,) of images (N, 1, S, S) in [-1, 1], labels (N,)."""
         one_hot = F.one_hot(labels, self.num_classes).to(images)  # (N, 10)
         size = images.shape[2:]
         planes = one_hot[:, :, None, None].expand(-1, -1, *size)  # (N, 10, 32, 32)
@@ -202,18 +200,18 @@ def projection(length: int, channels: int) -> nn.Sequential:
     )
 
 
-def upsampling(widths: list[int], channels: int) -> nn.Sequential:
+def upsampling(widths: list[int]) -> nn.Sequential:
     """Make the other blocks of a generator, from maps of 4 x 4 to images in [-1, 1].
 
     Each transposed convolution doubles the side of the maps. Each pair of widths gives
-    a block; the last layer draws the channels of an image.
+    a block; the last layer draws the image.
     """
     layers = nn.Sequential()
     for before, after in itertools.pairwise(widths):
         layers.append(nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False))
         layers.append(nn.BatchNorm2d(after))
         layers.append(nn.ReLU())
-    layers.append(nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1, bias=False))
+    layers.append(nn.ConvTranspose2d(widths[-1], 1, 4, 2, 1, bias=False))
     layers.append(nn.Tanh())
     return layers
 
@@ -288,7 +286,7 @@ def check_networks(
     """Raise ValueError unless two networks fit the settings.
 
     The generator has to turn z (2, latent_dim), and labels if there are classes, into
-    images (2, C, S, S). The discriminator has to turn these, and the labels, into two
+    images (2, 1, S, S). The discriminator has to turn these, and the labels, into two
     logits.
     """
     labels = []
@@ -297,7 +295,7 @@ def check_networks(
     z = torch.zeros(2, settings.latent_dim)
     images = run_once(generator, z, *labels, name="a generator")
     size = settings.size
-    check_sizes("a generator of images", images, settings.channels, size, size)
+    check_sizes("a generator of images", images, 1, size, size)
     logits = run_once(discriminator, images, *labels, name="a discriminator")
     if logits.numel() != 2:
         raise ValueError(

@@ -33,7 +33,6 @@ from dlapps.gan.networks import (
     make_networks,
 )
 from dlapps.gan.sampling import (
-    channels_first,
     draw_latents,
     from_uint8,
     sample,
@@ -44,7 +43,6 @@ from dlapps.gan.steps import (
     discriminator_step,
     generate,
     generator_step,
-    spread,
 )
 
 # Of Adam: little momentum (Radford et al. 2016).
@@ -58,15 +56,12 @@ class Training:
     generator: in eval mode. It has the moving average of its weights if the settings
         ask for one, else the last weights.
     frames: samples of the same latent vectors after frame_batches (F,) batches, uint8
-        (F, M, S, S) or (F, M, S, S, 3). M is 64, or 10 for each class, class by class.
+        (F, M, S, S). M is 64, or 10 for each class, class by class.
     history: one value for each batch:
         discriminator_loss and generator_loss.
         real_probability: the mean of D(x) over the batch.
         fake_probability: the mean of D(G(z)) before the update of D.
-        fooling_probability: the mean of D(G(z)) after it.
-        discriminator_gradient and generator_gradient: the L2 norms over all weights.
-        spread: `spread` of fake images, divided by that of real ones. It is near 0 if
-            all images, or all images of a class, look the same.
+        generator_gradient: its L2 norm over all weights.
     """
 
     settings: Settings
@@ -92,12 +87,12 @@ def fit_gan(
 
     The same seed gives the same training on one machine.
 
-    images: as `prepare_images` takes them, with the settings' number of channels.
+    images: as `prepare_images` takes them.
     settings: what the networks and the training are. With classes, as in
         CONDITIONAL_PRACTICAL, the GAN is conditional.
     labels: (N,) in [0, K), if the settings have classes.
     networks: a generator and a discriminator to train in place of those of the
-        settings. The generator turns z (N, latent_dim) into images (N, C, S, S) in
+        settings. The generator turns z (N, latent_dim) into images (N, 1, S, S) in
         [-1, 1], the discriminator turns these into logits (N,) or (N, 1). Labels (N,)
         are their second argument if the settings have classes.
     frame_every: the number of batches between two frames.
@@ -196,13 +191,11 @@ class Trainer:
         """Make a step of each network; return what `Training.history` records."""
         z = torch.randn(len(real), self.settings.latent_dim, generator=self.latents)
         fake = generate(self.generator, z.to(real.device), labels)
-        real_spread = spread(real, labels).clamp(min=1e-6)
-        relative_spread = spread(fake.detach(), labels) / real_spread
         of_d = discriminator_step(self.discriminator, real, fake, labels, self.adam_d)
         of_g = generator_step(
             self.generator, self.discriminator, fake, labels, self.adam_g, self.loss
         )
-        return {"spread": relative_spread, **of_d, **of_g}
+        return {**of_d, **of_g}
 
     def set_rates(self, progress: float) -> None:
         """Let both rates fall to 0 over the second half of the progress in [0, 1]."""
@@ -232,12 +225,6 @@ def _prepare_data(
     """Return images and labels as the settings need them, or raise ValueError."""
     check_several(images)
     levels = prepare_images(images, settings.size)
-    number, channels, height, width = channels_first(levels).shape
-    if channels != settings.channels:
-        raise ValueError(
-            f"expected images (N, {settings.channels}, {height}, {width}), got "
-            f"{(number, channels, height, width)}; take settings of these channels."
-        )
     if bool(settings.num_classes) != (labels is not None):
         raise ValueError(
             "expected settings with classes and labels, got only one; "
@@ -245,11 +232,11 @@ def _prepare_data(
         )
     if labels is None:
         return levels, None
-    return levels, as_labels(labels, number, settings.num_classes)
+    return levels, as_labels(labels, len(levels), settings.num_classes)
 
 
 def draw_frame(sampler: nn.Module, settings: Settings, seed: int) -> Tensor:
-    """Draw samples uint8 (M, S, S) or (M, S, S, 3), of the same z at each call."""
+    """Draw samples uint8 (M, S, S), of the same z at each call."""
     if settings.num_classes:
         z = draw_latents(10, settings.latent_dim, seed).repeat(settings.num_classes, 1)
         labels = torch.arange(settings.num_classes).repeat_interleave(10)
@@ -272,14 +259,12 @@ def _as_numbers(measured: Mapping[str, Tensor], batch: int) -> dict[str, float]:
 
 
 def prepare_images(images: ArrayLike, size: int) -> Tensor:
-    """Resize images bilinearly; return them as uint8 (N, size, size), or (..., 3).
-
-    images: square, grey (N, H, H), or in colour (N, H, H, 3) or (N, 3, H, H).
-    """
+    """Resize square grey images uint8 (N, H, H) bilinearly to uint8 (N, size, size)."""
     levels = as_uint8(images)
-    if levels.shape[1] != levels.shape[2]:
+    if levels.ndim != 3 or levels.shape[1] != levels.shape[2]:
         raise ValueError(
-            f"expected square images, got {tuple(levels.shape)}; crop or pad them."
+            f"expected square grey images (N, H, H), got {tuple(levels.shape)}; "
+            "crop or pad them, and take the mean of colours."
         )
     if levels.shape[1] == size:
         return levels
@@ -287,10 +272,7 @@ def prepare_images(images: ArrayLike, size: int) -> Tensor:
     for chunk in levels.split(1000):
         # Antialiased, as Pillow resizes: another result only if the images shrink.
         pixels = F.interpolate(
-            channels_first(chunk).float(),
-            (size, size),
-            mode="bilinear",
-            antialias=True,
+            chunk[:, None].float(), (size, size), mode="bilinear", antialias=True
         )
-        resized.append(pixels.round().byte())
-    return as_uint8(torch.cat(resized))
+        resized.append(pixels[:, 0].round().byte())
+    return torch.cat(resized)

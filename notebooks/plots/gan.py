@@ -182,8 +182,8 @@ def plot_course(
     mosaic.set_aspect("auto")
     mosaic.set_title("samples after so many batches")
     for index, (name, values) in enumerate(losses.items()):
-        style = {"color": COLOURS[index], "linewidth": 1}
-        ax.plot(batches, values, LINE_STYLES[index], label=name, **style)
+        style = LINE_STYLES[index]
+        ax.plot(batches, values, style, label=name, color=COLOURS[index], linewidth=1)
     # Below each column of samples lies its moment.
     half = (moments[-1] - moments[0]) / (len(moments) - 1) / 2
     ax.set_xlim(moments[0] - half, moments[-1] + half)
@@ -284,8 +284,8 @@ def plot_scored(rows: Rows, scores: Mapping[str, Mapping[str, ArrayLike]]) -> Fi
 def _draw_marks(ax: Axes, values: ArrayLike, height: float, index: int) -> None:
     """Draw a mark for each value at one height; where marks overlap it is darker."""
     y = np.full(len(np.asarray(values)), height)
-    style = {"color": COLOURS[index], "markersize": 4, "markeredgewidth": 0}
-    ax.plot(values, y, MARKERS[index], alpha=0.6, **style)
+    marks = ax.plot(values, y, MARKERS[index], color=COLOURS[index], alpha=0.6)
+    marks[0].set(markersize=4, markeredgewidth=0)
 
 
 def _as_blocks(rows: Rows) -> list[np.ndarray]:

@@ -28,8 +28,7 @@ TINY = Trial(
 )
 RUNS = {
     "dcgan practical": Run(TINY, 2),
-    "dcgan tuned": Run(replace(TINY, average=0.9), 1),
-    "dcgan two clusters": Run(replace(TINY, clusters=2), 1),
+    "cdcgan told nothing": Run(replace(TINY, num_classes=1, average=0.9), 1),
     "dcgan 64 x 64, steady": Run(replace(TINY, size=64, norm="spectral"), 1),
     "cdcgan tuned": Run(replace(TINY, num_classes=10, average=0.9), 2),
 }
@@ -50,10 +49,8 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setattr(flow_study, "NUM_HELD_OUT", 20)
     monkeypatch.setattr(gan_judge, "NUM_SAMPLES", 40)
     monkeypatch.setattr(gan_judge, "NUM_EPOCHS", 1)
-    monkeypatch.setattr(gan_judge, "NUM_MANY", 40)
     for module in (study, flow_study):
         monkeypatch.setattr(module, "SEEDS", (0, 1))
-    monkeypatch.setattr(study, "SEEDS_OF_MANY", 1)
     for module in (study, flow_study, gan_judge):
         monkeypatch.setattr(module, "load_images", load_images)
     monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
@@ -68,22 +65,18 @@ def small(tmp_path, monkeypatch):
 def test_every_run_gets_its_entry_once(small, monkeypatch):
     made = json.loads(study.make_gan().read_text())
     runs = made["runs"]
-    assert runs.keys() == RUNS.keys() | {"cdcgan tuned, 60,000"}
+    assert runs.keys() == RUNS.keys()
     for name, run in RUNS.items():
         assert len(runs[name]) == run.num_seeds
     scores = runs["cdcgan tuned"]["1"]["scores"]
     assert 0 <= scores["gan_train_accuracy"] <= 1
-    assert "gan_train_accuracy" not in runs["dcgan tuned"]["0"]["scores"]
+    assert "gan_train_accuracy" not in runs["cdcgan told nothing"]["0"]["scores"]
     watched = runs["dcgan practical"]["0"]
-    assert len(watched["history"]["generator_loss"]) == 3
+    assert len(watched["history"]["generator_gradient"]) == 3
     assert runs["dcgan practical"]["1"].keys() == {"scores"}
-    # The floor is measured as samples are, and is one; so are real images on black.
-    real = made["real"]
-    assert real.keys() == scores.keys()
-    assert real["frechet_ratio"] == real["imagenet_ratio"] == 1
-    assert made["grey"]["frechet_ratio"]["black and grey"][0] == 1
-    assert made["floor"] > 0
+    assert made["real"].keys() == scores.keys()
     assert made["grey"]["ground"] == [0, 3, 6, 12, 18]
+    assert len(made["grey"]["recall"]["black alone"]) == 5
     with np.load(study.find_report().results / "gan.npz") as samples:
         assert samples["dcgan practical"].shape == (1, 16, 32, 32)
         assert samples["cdcgan tuned"].shape == (1, 100, 32, 32)
@@ -97,24 +90,14 @@ def test_every_run_gets_its_entry_once(small, monkeypatch):
 def test_every_flow_is_trained_and_scored_once(small, monkeypatch):
     trials = [entry_of(2, 1, 0.9)]
     results.save("flow-selection", {"20": trials}, (0,))
-    monkeypatch.setattr(flow_study, "time_gan", lambda: {"cpu_seconds": 1.0})
     made = json.loads(flow_study.make_flow().read_text())
     runs = made["runs"]
     assert runs.keys() == {"20 evaluations"}
     assert runs["20 evaluations"].keys() == {"0", "1"}
     assert runs["20 evaluations"]["1"]["settings"]["num_steps"] == 2
-    for training in made["trainings"].values():
-        assert training["cpu_seconds"] >= 0
-    # Measured apart, it is the coverage of the samples that are scored.
-    assert made["coverage"]["0"] == runs["20 evaluations"]["0"]["scores"]["coverage"]
     assert flow.load_best().settings.channels == (8, 8, 8)
-    # On a machine without checkpoints the committed network is that of seed 0.
-    flow_study.checkpoint_of(0).unlink()
-    del runs["20 evaluations"]["0"]
-    (study.find_report().results / "flow.json").write_text(json.dumps(made))
-    monkeypatch.setattr(flow_study, "train", lambda seed: pytest.fail("trained twice"))
-    again = json.loads(flow_study.make_flow().read_text())
-    assert again["runs"]["20 evaluations"].keys() == {"0", "1"}
+    monkeypatch.setattr(flow_study, "score", lambda seed: pytest.fail("scored twice"))
+    assert json.loads(flow_study.make_flow().read_text()) == made
 
 
 def entry_of(num_steps, guidance, accuracy):

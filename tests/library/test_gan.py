@@ -3,7 +3,6 @@ training gives, samples.
 """
 
 import copy
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -13,13 +12,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from dlapps import datasets, gan
-from dlapps.core.images import from_pixels, stack_pixels
+from dlapps import gan
 from dlapps.core.runtime import make_generator
 from dlapps.core.training import DivergenceError
 from dlapps.gan import sampling
 from dlapps.gan.networks import initialise
-from dlapps.gan.steps import discriminator_loss, log_d, log_not_d
+from dlapps.gan.steps import LOSSES, discriminator_loss
 
 torch.set_num_threads(1)
 
@@ -32,7 +30,6 @@ TINY = gan.Settings(
     num_epochs=2,
 )
 CONDITIONAL = replace(TINY, num_classes=3)
-COLOUR = replace(TINY, channels=3)
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +46,6 @@ def images():
 @pytest.fixture(scope="module")
 def labels():
     return torch.arange(30) % 3
-
-
-def in_colour(images):
-    """White strokes in green, on red."""
-    return torch.stack([255 - images, images, torch.zeros_like(images)], 3)
 
 
 def own(size=16):
@@ -95,10 +87,6 @@ def weights_of(*networks):
         for network in networks
         for weight in network.parameters()
     ]
-
-
-def count(network):
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def close_samples(first, second):
@@ -213,21 +201,6 @@ def test_networks_compute_what_the_assignment_s_do(settings):
     torch.testing.assert_close(ours[1](images, *labels), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_the_assignment_s_networks_have_its_numbers_of_weights():
-    # 16 weights a pair of channels, 2 a channel of batch norm, no biases.
-    pairs = 100 * 128 + 128 * 64 + 64 * 32 + 32 * 1
-    norms = 128 + 64 + 32
-    assert count(gan.Generator()) == 16 * pairs + 2 * norms
-    pairs = 1 * 32 + 32 * 64 + 64 * 128 + 128 * 1
-    assert count(gan.Discriminator()) == 16 * pairs + 2 * norms
-    pairs = 100 * 256 + 10 * 256 + 512 * 256 + 256 * 128 + 128 * 1
-    norms = 256 + 256 + 256 + 128
-    assert count(gan.ConditionalGenerator()) == 16 * pairs + 2 * norms
-    pairs = 1 * 64 + 10 * 64 + 128 * 256 + 256 * 512 + 512 * 1
-    norms = 256 + 512
-    assert count(gan.ConditionalDiscriminator()) == 16 * pairs + 2 * norms
-
-
 @pytest.mark.parametrize("size", [16, 32, 64, 128])
 @pytest.mark.parametrize("num_classes", [0, 10])
 def test_shapes_range_and_one_logit_an_image(size, num_classes):
@@ -265,15 +238,8 @@ def test_losses_by_hand():
     log_real = d_real.log().mean()
     log_not_fake = (1 - d_fake).log().mean()
     torch.testing.assert_close(discriminator_loss(real, fake), -log_real - log_not_fake)
-    torch.testing.assert_close(gan.LOSSES["saturating"](fake), log_not_fake)
-    torch.testing.assert_close(gan.LOSSES["non-saturating"](fake), -d_fake.log().mean())
-
-
-def test_logarithms_of_probabilities_do_not_overflow():
-    logits = torch.tensor([-1000.0, 0.0, 1000.0])
-    half = -math.log(2)
-    torch.testing.assert_close(log_d(logits), torch.tensor([-1000.0, half, 0]))
-    torch.testing.assert_close(log_not_d(logits), torch.tensor([0, half, -1000.0]))
+    torch.testing.assert_close(LOSSES["saturating"](fake), log_not_fake)
+    torch.testing.assert_close(LOSSES["non-saturating"](fake), -d_fake.log().mean())
 
 
 def test_frames_are_taken_on_the_way_and_at_the_end(images, labels):
@@ -286,35 +252,12 @@ def test_frames_are_taken_on_the_way_and_at_the_end(images, labels):
     assert torch.equal(training.frames[-1], drawn.flatten(0, 1))
 
 
-def test_colour_images_are_learnt_and_drawn_in_colour(images):
-    settings = replace(
-        COLOUR, generator_channels=16, generator_rate=1e-2, num_epochs=20
+def test_levels_and_pixels_are_each_other_s_inverse():
+    levels = torch.randint(
+        256, (2, 5, 5), dtype=torch.uint8, generator=make_generator(0)
     )
-    training = gan.fit_gan(in_colour(images), settings)
-    assert training.frames.shape[1:] == (64, 16, 16, 3)
-    red, green, blue = training.frames[-1].float().mean((0, 1, 2))
-    assert red > 20 + max(green, blue)
-
-
-def test_channels_first_arrays_and_lists_are_one(images, labels):
-    colours = in_colour(images)
-    expected = gan.fit_gan(colours, COLOUR).history
-    for form in (colours.movedim(3, 1), colours.numpy()[:, ::-1][:, ::-1]):
-        assert gan.fit_gan(form, COLOUR).history == expected
-    expected = gan.fit_gan(images, CONDITIONAL, labels=labels).history
-    for form, label_form in (
-        (images.numpy(), labels.tolist()),
-        (images[:, None], labels.byte().numpy()),
-    ):
-        training = gan.fit_gan(form, CONDITIONAL, labels=label_form)
-        assert training.history == expected
-
-
-@pytest.mark.parametrize("shape", [(2, 5, 5), (2, 5, 5, 3)])
-def test_levels_and_pixels_are_each_other_s_inverse(shape):
-    levels = torch.randint(256, shape, dtype=torch.uint8, generator=make_generator(0))
     pixels = sampling.from_uint8(levels)
-    torch.testing.assert_close(pixels, sampling.channels_first(levels) / 127.5 - 1)
+    torch.testing.assert_close(pixels, levels[:, None] / 127.5 - 1)
     assert torch.equal(gan.to_uint8(pixels), levels)
     assert torch.equal(gan.to_uint8(pixels.numpy()), levels)
 
@@ -334,7 +277,7 @@ def test_networks_of_one_s_own_are_trained_in_place(images, tmp_path):
             assert again.history == training.history
 
 
-@pytest.mark.parametrize("loss", gan.LOSSES)
+@pytest.mark.parametrize("loss", LOSSES)
 def test_a_training_is_that_of_a_textbook_loop(images, loss, monkeypatch):
     monkeypatch.setenv("DLAPPS_PRECISION", "float32")
     settings = replace(TINY, batch_size=30, num_epochs=2, loss=loss)
@@ -390,29 +333,6 @@ def test_a_training_draws_the_latents_of_its_seed_and_of_no_other(images, monkey
     assert not torch.isin(measured_on, trained_on).any()
 
 
-def test_two_threads_give_the_same_gradients_twice():
-    narrow = replace(
-        gan.CONDITIONAL_PRACTICAL, generator_channels=32, discriminator_channels=16
-    )
-    generator, discriminator = gan.make_networks(narrow, seed=0)
-    weights = list(generator.parameters())
-    z = gan.draw_latents(128, 100, seed=0)
-    labels = torch.arange(128) % 10
-
-    def gradients():
-        logits = discriminator(generator(z, labels), labels)
-        return torch.autograd.grad(logits.sum(), weights)
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        expected = gradients()
-        for _ in range(2):
-            assert all(map(torch.equal, gradients(), expected))
-    finally:
-        torch.set_num_threads(threads)
-
-
 def test_a_picture_is_resized_as_pillow_does():
     picture = torch.randint(
         256, (1, 28, 28), dtype=torch.uint8, generator=make_generator(0)
@@ -423,23 +343,6 @@ def test_a_picture_is_resized_as_pillow_does():
         )
         expected = torch.tensor(np.asarray(resized)).int()
         assert (gan.prepare_images(picture, size)[0] - expected).abs().max() <= 1
-
-
-def test_files_and_several_sizes_are_refused_with_what_to_do(tmp_path):
-    for number, size in enumerate([(20, 20), (30, 16), (16, 40), (16, 16)] * 2):
-        picture = Image.new("RGB", size, (255, 0, 0))
-        picture.save(tmp_path / f"{number}.png")
-    files = datasets.load_folder(tmp_path).images
-    arrays = [np.asarray(Image.open(file)) for file in files]
-    for given in (files, arrays, np.array(files)):
-        with pytest.raises(ValueError, match=r"^expected images as .*stack_pixels\("):
-            gan.fit_gan(given, COLOUR)
-    levels = from_pixels(stack_pixels(files, 16))
-    assert gan.fit_gan(levels, COLOUR).frames.shape[1:] == (64, 16, 16, 3)
-    with pytest.raises(
-        ValueError, match=r"images \(N, 1, 16, 16\), got .*; take settings of"
-    ):
-        gan.fit_gan(levels, TINY)
 
 
 def test_samples_do_not_depend_on_the_batch_and_leave_the_mode(monkeypatch):
@@ -462,35 +365,7 @@ def test_a_grid_has_a_row_a_digit_and_a_column_a_z():
     close_samples(grid[2], gan.sample(generator, z_of(4), torch.full((4,), 2)))
 
 
-def test_interpolation_stays_on_the_sphere():
-    first = torch.tensor([3.0, 0.0])
-    second = torch.tensor([0.0, 3.0])
-    way = gan.interpolate(first, second, 5)
-    torch.testing.assert_close(way.norm(dim=1), torch.full((5,), 3.0))
-    torch.testing.assert_close(way[[0, -1]], torch.stack([first, second]))
-    torch.testing.assert_close(gan.interpolate(first, first, 3), first.expand(3, 2))
-    assert torch.equal(gan.interpolate(first.numpy(), second.tolist(), 5), way)
-
-
-def test_spread_notices_that_all_images_of_a_class_are_alike():
-    labels = torch.arange(40) % 4
-    alike = torch.randn(4, 1, 8, 8, generator=make_generator(0))[labels]
-    assert gan.spread(alike) > 0.5
-    assert gan.spread(alike, labels) < 1e-6
-    noise = torch.randn(40, 1, 8, 8, generator=make_generator(1))
-    within = torch.stack(
-        [noise[labels == label].var(0, correction=0) for label in range(4)]
-    )
-    torch.testing.assert_close(
-        gan.spread(alike + noise, labels), within.mean(0).sqrt().mean()
-    )
-    # Classes that do not occur in the batch change nothing.
-    torch.testing.assert_close(gan.spread(noise, 2 * labels), gan.spread(noise, labels))
-
-
-@pytest.mark.parametrize(
-    "settings", [COLOUR, CONDITIONAL], ids=["colour", "conditional"]
-)
+@pytest.mark.parametrize("settings", [TINY, CONDITIONAL], ids=["plain", "conditional"])
 def test_a_generator_is_stored_in_half_precision(settings, tmp_path):
     generator, _ = gan.make_networks(settings, 0)
     path = gan.save_generator(str(tmp_path / "generator.pt"), generator)
@@ -502,20 +377,13 @@ def test_a_generator_is_stored_in_half_precision(settings, tmp_path):
     close_samples(gan.sample(loaded, z_of(3), labels), expected)
 
 
-@pytest.mark.parametrize("load", [gan.load_best, gan.load_assigned])
-def test_the_committed_generators_draw_in_the_right_range(load):
-    for kind, labels in (("dcgan", None), ("cdcgan", torch.arange(4))):
-        generator = load(kind)
-        z = gan.draw_latents(4, generator.latent_dim, seed=0)
-        images = gan.sample(generator, z, labels)
+def test_the_committed_generators_draw_in_the_right_range():
+    for name, labels in (("dcgan", None), ("cdcgan", torch.arange(4))):
+        images = gan.sample(gan.load(name), gan.draw_latents(4, 100, seed=0), labels)
         assert images.shape == (4, 1, 32, 32)
         # White strokes on black: both ends of the range are reached.
         assert images.amin() < -0.9
         assert images.amax() > 0.5
-    with pytest.raises(
-        ValueError, match="expected a generator among dcgan, cdcgan, got 'other'"
-    ):
-        load("other")
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(images):
@@ -528,36 +396,10 @@ def test_a_loss_that_is_not_finite_stops_the_training(images):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x, y: gan.fit_gan(x.float()), "images uint8"),
+        (lambda x, y: gan.fit_gan(x[0], TINY), "images uint8"),
         (lambda x, y: gan.fit_gan(x, replace(TINY, size=24)), "a size of 16, 32, 64"),
-        (
-            lambda x, y: gan.fit_gan(x[:, :, :10], TINY),
-            r"square images, got \(30, 16, 10\); crop",
-        ),
-        (
-            lambda x, y: gan.fit_gan(in_colour(x), TINY),
-            r"images \(N, 1, 16, 16\), got \(30, 3,",
-        ),
-        (
-            lambda x, y: gan.fit_gan(x, COLOUR),
-            r"images \(N, 3, 16, 16\), got \(30, 1, 16, 16\)",
-        ),
-        (
-            lambda x, y: replace(TINY, loss="wgan"),
-            "loss among non-saturating, saturating, got 'w",
-        ),
-        (
-            lambda x, y: gan.to_uint8(torch.zeros(2, 4, 8, 8)),
-            r"images .* got \(2, 4, 8, 8\)",
-        ),
-        (
-            lambda x, y: fit_own(x, own()[1]),
-            "a generator for inputs .* got one that fails",
-        ),
-        (
-            lambda x, y: fit_own(x, own(8)[0]),
-            r"a generator of images \(N, 1, 16, 16\), got \(2, 1,",
-        ),
+        (lambda x, y: gan.fit_gan(x[:, :, :10], TINY), "square grey images"),
+        (lambda x, y: gan.to_uint8(x[:, None]), "images .* got torch.uint8"),
         (
             lambda x, y: fit_own(x, own()[0], nn.Flatten()),
             r"logits \(2,\) of .* got \(2, 256\)",
@@ -567,30 +409,9 @@ def test_a_loss_that_is_not_finite_stops_the_training(images):
             "settings with classes and labels, got only",
         ),
         (
-            lambda x, y: gan.fit_gan(x, TINY, labels=y),
-            "settings with classes and labels, got only",
-        ),
-        (
-            lambda x, y: gan.fit_gan(x, CONDITIONAL, labels=y + 1),
-            "labels from 0 to 2, got 1 to 3",
-        ),
-        (
-            lambda x, y: gan.fit_gan(x, CONDITIONAL, labels=y[1:]),
-            "as many labels .* 29 and 30",
-        ),
-        (
-            lambda x, y: gan.sample(gan.Generator(), z_of(2)),
-            r"latent vectors \(N, 100\), got \(2, 5\)",
-        ),
-        (
-            lambda x, y: draw(TINY, y[:5]),
-            "a conditional generator and labels, got only one",
-        ),
-        (
             lambda x, y: draw(CONDITIONAL),
             "a conditional generator and labels, got only one",
         ),
-        (lambda x, y: draw(CONDITIONAL, 1), "as many labels as inputs"),
     ],
 )
 def test_bad_input_gets_one_sentence(images, labels, call, message):
