@@ -1,23 +1,21 @@
 """Checks of Chapter 3: the gradient's sign, whose labels train, what is compared."""
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from checks.expect import Variables, expect, expect_same
-from dlapps import dann, runtime
+from checks.expect import Variables, expect, expect_same, same
+from dlapps import dann
 
 
 def baseline(its: Variables) -> None:
     """Let `baseline` be a network of `make_network`, trained by `dann.fit_source_only`
-    on `digits` and `labels` with these `settings`, and `before` its accuracy on each of
-    `first_tests`, under the same names.
+    on `digits` and `labels` with these `settings`, and `before` its accuracy on the
+    target's `test_images` with their `test_labels`.
     """
     _expect_another(its.make_network(), its.baseline, "a network that was trained")
-    why = "the gap that the chapter closes lies between the test images of two domains"
-    for name, (images, labels) in its.first_tests.items():
-        accuracy = dann.accuracy(its.baseline, images, labels)
-        expect_same(accuracy, its.before[name], f"as the accuracy on the {name}", why)
+    accuracy = dann.accuracy(its.baseline, its.test_images, its.test_labels)
+    why = "the gap that the chapter closes is that of the target's test images"
+    expect_same(accuracy, its.before, "as the accuracy on the target", why)
 
 
 def _expect_another(first: nn.Module, second: nn.Module, what: str) -> None:
@@ -81,36 +79,24 @@ def adaptation(its: Variables) -> None:
 
 
 def pseudo_labels(its: Variables) -> None:
-    """Let `confidence` be the highest probability in each row of `logits`,
-    `pseudo_labels` its class; `trusted` and `right` say where the confidence is at
-    least .9 and where the label is true. Let `shares` be how many labels are right of
-    all, how many of those that are trusted (of none: 0), and how many are trusted.
+    """Let `confidence` be the highest probability in each row of `logits`, and
+    `pseudo_labels` its class. For each of `thresholds` let `kept` have the share of
+    labels with at least this confidence, and `correct` how many of these are `right`
+    (of none: 0).
     """
-    right = its.logits.argmax(1) == its.truth
-    trusted = its.logits.softmax(1).amax(1) >= 0.9
-    shares = []
-    for rows in (right, right[trusted], trusted):
-        shares.append(float(rows.float().mean().nan_to_num()))
-    why = (
-        "divided by all images the second would fall with the threshold, "
-        "and a good one look bad"
-    )
-    expect_same(shares, list(its.shares), "as these three shares", why)
-
-
-def pseudo_loss(its: Variables) -> None:
-    """Let `pseudo_loss(teacher, student, pixels, generator)` be the mean over a batch
-    of the student's cross-entropy on the images, moved by `dann.random_affine` with
-    this generator. The label of an image is the class that the teacher gives it
-    unmoved; it counts where the teacher's probability is at least .9, else as 0.
-    """
-    teacher = its.finished["DANN-20"]
-    student = its.make_network()
-    pixels = dann.batch_to_pixels(its.pictures[:8])
-    got = its.pseudo_loss(teacher, student, pixels, runtime.make_generator(0))
-    confidence, guesses = teacher(pixels).softmax(1).max(1)
-    moved = dann.random_affine(pixels, runtime.make_generator(0))
-    each_loss = F.cross_entropy(student(moved), guesses, reduction="none")
-    mean = ((confidence >= 0.9) * each_loss).mean()
-    why = "only sure images teach, and a teacher that is rarely sure teaches little"
-    expect_same(mean, got, "as the mean of the batch", why)
+    probabilities = its.logits.softmax(1).amax(1)
+    why = "a threshold is one of a probability, which the softmax gives"
+    highest = same(probabilities, its.confidence)
+    expect(highest, "the highest probability of each row", "other numbers", why)
+    why = "a teacher labels an image with the class that it finds most probable"
+    most_probable = same(its.logits.argmax(1), its.pseudo_labels)
+    expect(most_probable, "the most probable classes", "other labels", why)
+    kept = []
+    correct = []
+    for threshold in its.thresholds:
+        sure = probabilities >= threshold
+        kept.append(float(sure.float().mean()))
+        correct.append(float(its.right[sure].float().mean().nan_to_num()))
+    expect_same(kept, list(its.kept), "as shares that are kept", "all labels count")
+    why = "divided by all labels it would fall with the threshold"
+    expect_same(correct, list(its.correct), "as shares that are right", why)

@@ -1,15 +1,14 @@
-"""Figures of Chapter 3: domains, the parts of DANN, accuracies and confusions."""
+"""Figures of Chapter 3: domains, the parts of DANN, accuracies, witnesses."""
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
+import torch
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from dlapps import dann, runtime
 from dlapps.plots import (
     COLOURS,
     MARKERS,
@@ -71,98 +70,145 @@ def plot_parts() -> Figure:
     return plot_diagram(trunk + branches)
 
 
+def draw_rows_of_grounds(digits: Tensor) -> dict[str, Tensor]:
+    """Lay digits (N, 3, 28, 28) on the grounds of the ladder, by their names."""
+    generator = runtime.make_generator(6)
+    # Four times as many grounds as digits, so that strokes show others.
+    total = 4 * len(digits)
+    moved = dann.random_affine(digits[:, :1], generator, padding="zeros")
+    strokes = dann.random_strokes(moved, generator)
+    grey = 0.15 + 0.7 * torch.rand(total, 1, 1, 1, generator=generator)
+    tint = 0.4 * torch.rand(total, 3, 1, 1, generator=generator) - 0.2
+    colours = (grey + tint).expand(-1, -1, 28, 28)
+    noise = torch.randn(colours.shape, generator=generator)
+    contrast = 0.12 + 0.2 * torch.rand(total, 1, 1, 1, generator=generator)
+    speckle = contrast * (0.9 * noise[:, :1].roll(1, 0) + 0.4 * noise)
+    kinds = {"flat colours": colours, "white noise": colours + speckle}
+    kinds["textures"] = dann.random_textures(total, (28, 28), generator)
+    laid = {}
+    for name, kind in kinds.items():
+        grounds = kind.clamp(0, 1)
+        below = grounds[2 * len(digits) : 3 * len(digits)]
+        laid[name] = below.lerp(grounds[: len(digits)], strokes)
+    return laid
+
+
 @styled
-def plot_embeddings(
-    embeddings: Mapping[str, ArrayLike], labels: ArrayLike, domains: ArrayLike
+def plot_ladder(
+    rows: Mapping[str, tuple[Tensor, Sequence[float]]],
+    references: Mapping[str, float],
+    label: str,
 ) -> Figure:
-    """Plot embeddings (N, 2): the source in grey, the target in a colour a class.
+    """Plot pictures, and beside each row what was measured with them.
 
-    Each network has a panel. A class is named, in its colour, where the source has it.
-
-    embeddings: by the name of the network.
-    labels: int (N,).
-    domains: int (N,), 0 for the source.
+    rows: {name: (pixels (N, C, H, W), one value for each seed)}.
+    references: values that a line marks, by name.
     """
-    labels = np.asarray(labels)
-    domains = np.asarray(domains)
-    figure, axes = make_figure(0.8 * WIDTH / len(embeddings), 1, len(embeddings))
-    for ax, (name, embedding) in zip(axes[0], embeddings.items(), strict=True):
-        points = np.asarray(embedding)
-        is_source = domains == 0
-        x, y = points[is_source].T
-        ax.scatter(x, y, s=5, linewidths=0, color="#CCCCCC", rasterized=True)
-        _scatter_classes(ax, points[~is_source], labels[~is_source])
-        _mark_centres(ax, points[is_source], labels[is_source])
-        ax.set(title=name, xticks=[], yticks=[])
+    columns = 5
+    cell = 0.52
+    gap = 0.05
+    height = len(rows) * (cell + gap)
+    total = height + 0.68
+    figure = Figure(figsize=(WIDTH, total))
+    left = 0.92
+    bottom = 0.42
+    width = WIDTH - left - columns * (cell + gap) - 0.25
+    values_ax = figure.add_axes(
+        (1 - width / WIDTH - 0.02, bottom / total, width / WIDTH, height / total)
+    )
+    for row, (name, (pictures, values)) in enumerate(rows.items()):
+        low = bottom + height - (row + 1) * (cell + gap) + gap / 2
+        middle = (low + cell / 2) / total
+        figure.text((left - 0.08) / WIDTH, middle, name, ha="right", va="center")
+        for column in range(columns):
+            place = (left + column * (cell + gap)) / WIDTH
+            ax = figure.add_axes((place, low / total, cell / WIDTH, cell / total))
+            show_picture(ax, pictures[column])
+        mean = float(np.mean(values))
+        values_ax.plot(
+            values,
+            np.full(len(values), row),
+            linestyle="",
+            marker="o",
+            color=COLOURS[0],
+            alpha=0.55,
+        )
+        values_ax.text(
+            min(values) - 2.5,
+            row,
+            f"{mean:.0f}",
+            ha="right",
+            va="center",
+            size=11,
+            weight="bold",
+            color=COLOURS[0],
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )
+    sides = ("right", "left")
+    for index, (name, value) in enumerate(references.items()):
+        values_ax.axvline(value, color=COLOURS[1], linewidth=1, linestyle="--")
+        values_ax.text(
+            value + 2.5 * index - 1,
+            -0.6,
+            name,
+            ha=sides[index % 2],
+            va="bottom",
+            size=7.5,
+            color=COLOURS[1],
+        )
+    values_ax.set(xlim=(36, 100), ylim=(len(rows) - 0.5, -0.5), yticks=[])
+    values_ax.set_xlabel(label)
     return figure
 
 
-def _scatter_classes(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
-    """Draw the points of each of ten classes in a colour of its own."""
-    for label in np.unique(labels):
-        x, y = points[labels == label].T
-        ax.scatter(x, y, s=5, linewidths=0, color=_class_colour(label), rasterized=True)
+@styled
+def plot_against(
+    groups: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    names: Mapping[str, tuple[float, float, str]],
+    xlabel: str,
+    ylabel: str,
+) -> Figure:
+    """Plot groups of points, with a legend, and names at places.
 
-
-def _class_colour(label: int) -> tuple[float, ...]:
-    """Return the colour of one of ten classes."""
-    return mpl.colormaps["turbo"](label % 10 / 9)
-
-
-def _mark_centres(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
-    """Write each label at the median of its points."""
-    halo = [withStroke(linewidth=2.2, foreground="white")]
-    for label in np.unique(labels):
-        x, y = np.median(points[labels == label], axis=0)
-        ax.text(
+    groups: {name: (x, y)}.
+    names: {text: (x, y, horizontal alignment)}.
+    """
+    figure, axes = make_figure(2.9)
+    ax = axes[0, 0]
+    for index, (name, (x, y)) in enumerate(groups.items()):
+        ax.plot(
             x,
             y,
-            str(label),
-            size=10,
-            weight="bold",
-            color=_class_colour(label),
-            ha="center",
-            va="center",
-            path_effects=halo,
+            linestyle="",
+            marker=MARKERS[index],
+            markersize=4.5,
+            alpha=0.65,
+            color=COLOURS[index],
+            label=name,
         )
+    for text, (x, y, side) in names.items():
+        ax.text(x, y, text, ha=side, va="center", size=7.5)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.legend(loc="lower left")
+    return figure
 
 
 @styled
-def plot_sweep(
-    panels: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]],
-) -> Figure:
+def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     """Plot a panel for each measure, with a row for each setting.
 
-    Every seed is a point, the mean of a series a bar. A panel with several series has a
-    legend above it; a series that is alone is grey.
+    Every seed is a point, their mean a bar.
 
-    panels: {x label: {series: {setting: one value for each seed}}}.
+    panels: {x label: {setting: one value for each seed}}.
     """
-    first = next(iter(panels.values()))
-    settings = list(next(iter(first.values())))
+    settings = list(next(iter(panels.values())))
     figure, axes = make_figure(0.8 + 0.19 * len(settings), 1, len(panels), sharey=True)
-    for ax, (measure, series) in zip(axes[0], panels.items(), strict=True):
-        height = 0.35 / len(series)
-        for index, (name, trained) in enumerate(series.items()):
-            colour = COLOURS[index] if len(series) > 1 else GREY
-            offset = 0.3 * (index - (len(series) - 1) / 2)  # no series hides another
-            for place, values in enumerate(trained.values()):
-                row = place + offset
-                ax.plot(
-                    values,
-                    np.full(len(values), row),
-                    linestyle="",
-                    marker=MARKERS[index],
-                    color=colour,
-                    alpha=0.6,
-                    label=name if place == 0 else None,
-                )
-                mean = np.mean(values)
-                ax.vlines(mean, row - height, row + height, color=colour, linewidth=1.2)
-        if len(series) > 1:
-            ax.legend(
-                loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, columnspacing=1
-            )
+    for ax, (measure, trained) in zip(axes[0], panels.items(), strict=True):
+        for row, values in enumerate(trained.values()):
+            rows = np.full(len(values), row)
+            ax.plot(values, rows, linestyle="", marker="o", color=GREY, alpha=0.6)
+            mean = np.mean(values)
+            ax.vlines(mean, row - 0.35, row + 0.35, color=GREY, linewidth=1.2)
         ax.set_xlabel(measure)
         ax.set_yticks(range(len(settings)), settings)
     axes[0, 0].invert_yaxis()
@@ -170,38 +216,52 @@ def plot_sweep(
 
 
 @styled
-def plot_confusions(matrices: Mapping[str, ArrayLike]) -> Figure:
-    """Plot confusion matrices (K, K) side by side.
+def plot_stages(
+    stages: Sequence[str],
+    told: Mapping[str, Sequence[float]],
+    projected: Mapping[str, float],
+    own: tuple[str, float],
+) -> Figure:
+    """Plot what a new classifier tells at each stage of networks, in per cent.
 
-    Rows are true classes, each divided by its number of images.
+    told: {network: a share for each stage}.
+    projected: {network: the share by random projections}, beside the last stage.
+    own: the name and the value of a mark at the second stage.
     """
-    figure, axes = make_figure(2.3, 1, len(matrices))
-    for ax, (name, matrix) in zip(axes[0], matrices.items(), strict=True):
-        counts = np.asarray(matrix, float)
-        totals = counts.sum(axis=1, keepdims=True)
-        shares = counts / np.maximum(totals, 1)
-        ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        _write_shares(ax, shares)
-        ax.set_title(name)
-        ax.set_xlabel("predicted")
-        ax.set_ylabel("label")
-        ax.set_xticks(range(len(shares)))
-        ax.set_yticks(range(len(shares)))
-        ax.grid(visible=False)
-    return figure
-
-
-def _write_shares(ax: Axes, shares: np.ndarray) -> None:
-    """Write the shares from 5 per cent on into their squares."""
-    for (row, column), share in np.ndenumerate(shares):
-        if share < 0.05:
-            continue
-        ax.text(
-            column,
-            row,
-            f"{100 * share:.0f}",
-            ha="center",
-            va="center",
-            fontsize=7,
-            color="white" if share > 0.6 else "black",
+    figure, axes = make_figure(2.8)
+    ax = axes[0, 0]
+    places = np.arange(len(stages))
+    last = places[-1]
+    for index, (name, shares) in enumerate(told.items()):
+        percent = 100 * np.asarray(shares)
+        colour = COLOURS[index]
+        ax.plot(
+            places,
+            percent,
+            marker=MARKERS[index],
+            markersize=5,
+            color=colour,
+            label=name,
         )
+        value = 100 * projected[name]
+        ax.plot(
+            last + 0.5,
+            value,
+            linestyle="",
+            marker=MARKERS[index],
+            markersize=6,
+            markerfacecolor="white",
+            color=colour,
+        )
+    name, value = own
+    ax.plot(1, 100 * value, marker="*", markersize=11, color="black", linestyle="")
+    ax.text(0.92, 100 * value, name, va="center", ha="right")
+    ax.axhline(50, color="#888888", linewidth=0.8, linestyle=":")
+    ax.text(-0.1, 51, "a guess", color="#666666", size=7.5)
+    ax.axvline(last + 0.25, color="#CCCCCC", linewidth=0.8)
+    ax.set_xticks([*places, last + 0.5], [*stages, "ten random\nprojections"])
+    ax.set_xlim(-0.15, last + 0.75)
+    ax.set_ylim(46, 103)
+    ax.set_ylabel("domains told (%)")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 0.1))
+    return figure

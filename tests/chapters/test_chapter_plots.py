@@ -84,17 +84,20 @@ FIGURES = {
         {"digit": np.zeros((2, 8, 8)), "patch": torch.zeros(2, 3, 8, 8)}
     ),
     "parts": dann.plot_parts,
-    "embeddings": lambda: dann.plot_embeddings(
-        {"DANN": POINTS}, np.arange(20) % 10, np.arange(20) // 10
-    ),
     "sweep": lambda: dann.plot_sweep(
         {
-            "target (%)": {"all": {"fixed 1": [50, 70], "slope 2": [60]}},
-            "domain (%)": {"own": {"fixed 1": [80]}, "new": {"fixed 1": [99]}},
+            "target (%)": {"fixed 1": [50, 70], "slope 2": [60]},
+            "domain (%)": {"fixed 1": [80], "slope 2": [99]},
         }
     ),
-    "confusions": lambda: dann.plot_confusions(
-        {"all": np.eye(3), "few": [[3, 1], [0, 0]]}
+    "ladder": lambda: dann.plot_ladder(
+        {"plain": (torch.zeros(5, 3, 8, 8), [50, 60])}, {"DANN": 70}, "target (%)"
+    ),
+    "stages": lambda: dann.plot_stages(
+        ["pixels", "features"], {"DANN": [1, 0.9]}, {"DANN": 0.7}, ("own", 0.8)
+    ),
+    "against": lambda: dann.plot_against(
+        {"a": ([1, 2], [3, 4])}, {"here": (1, 3, "left")}, "x", "y"
     ),
     "mosaic": lambda: gan.plot_mosaic({"a": IMAGES, "b": IMAGES}, "xyz"),
     "balls": gan.plot_balls,
@@ -251,20 +254,6 @@ def test_wrong_answers_about_digits_have_another_colour():
     ]
 
 
-def test_embeddings_are_the_source_in_grey_and_the_target_by_class():
-    labels = np.arange(20) % 10
-    domains = np.arange(20) // 10
-    [ax] = dann.plot_embeddings({"DANN": POINTS}, labels, domains).axes
-    assert ax.get_title() == "DANN"
-    centres = {text.get_text(): text.get_position() for text in ax.texts}
-    assert centres["3"] == pytest.approx(POINTS[3])  # the source's only 3
-    source, *classes = ax.collections
-    assert np.array_equal(source.get_offsets(), POINTS[:10])
-    assert np.array_equal(classes[3].get_offsets(), POINTS[13:14])
-    colours = {tuple(cloud.get_facecolor()[0]) for cloud in ax.collections}
-    assert len(colours) == 11
-
-
 def test_a_sweep_has_a_dot_for_each_seed_and_a_bar_at_their_mean():
     target, domain = FIGURES["sweep"]().axes
     assert row_names(target) == {0: "fixed 1", 1: "slope 2"}
@@ -272,18 +261,13 @@ def test_a_sweep_has_a_dot_for_each_seed_and_a_bar_at_their_mean():
     assert [dots(line) for line in target.lines] == [[(50, 0), (70, 0)], [(60, 1)]]
     means = [bar.get_segments()[0][0, 0] for bar in target.collections]
     assert means == [60, 60]
-    assert [dots(line) for line in domain.lines] == [[(80, -0.15)], [(99, 0.15)]]
-    assert written(domain.get_legend()) == ["own", "new"]
+    assert [dots(line) for line in domain.lines] == [[(80, 0)], [(99, 1)]]
 
 
-def test_a_confusion_matrix_shows_shares_of_each_label_from_5_per_cent_on():
-    matrix = [[96, 4, 0], [10, 30, 0], [0, 0, 0]]
-    [ax] = dann.plot_confusions({"all": matrix}).axes
-    expected = [[0.96, 0.04, 0], [0.25, 0.75, 0], [0, 0, 0]]
-    assert np.allclose(ax.images[0].get_array(), expected)
-    shares = {text.get_position(): text.get_text() for text in ax.texts}
-    assert shares == {(0, 0): "96", (0, 1): "25", (1, 1): "75"}
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "label")
+def test_a_ladder_writes_the_mean_of_its_trainings_beside_them():
+    *_, values = sorted(FIGURES["ladder"]().axes, key=lambda ax: len(ax.lines))
+    assert [text.get_text() for text in values.texts] == ["55", "DANN"]
+    assert dots(values.lines[0]) == [(50, 0), (60, 0)]
 
 
 def test_a_mosaic_holds_every_image_once():

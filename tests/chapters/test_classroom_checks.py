@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -210,24 +209,17 @@ def test_losses_of_a_batch_and_of_pseudo_labels_are_recomputed():
         return losses(network, here, there, weight)[::-1]
 
     finds(domains.losses, {"losses": swapped}, losses=losses, **right)
-    sure_of_half = torch.eye(10)[:8] * torch.tensor([9.0, 0.0]).repeat(5)
-    right["finished"] = {"DANN-20": lambda pixels: sure_of_half}
-
-    def pseudo_loss(teacher, student, pixels, generator, threshold=0.9, move=True):
-        confidence, guesses = teacher(pixels).softmax(1).max(1)
-        if move:
-            pixels = dann.random_affine(pixels, generator)
-        each_loss = F.cross_entropy(student(pixels), guesses, reduction="none")
-        return ((confidence >= threshold) * each_loss).mean()
-
-    traps = []
-    for wrong in ({"threshold": 0.0}, {"move": False}):
-        traps.append({"pseudo_loss": partial(pseudo_loss, **wrong)})
-    finds(domains.pseudo_loss, *traps, pseudo_loss=pseudo_loss, **right)
     logits = torch.diag(torch.tensor([9.0, 9.0, 1.0]))
-    truth = torch.tensor([0, 0, 2])
-    right = {"logits": logits, "truth": truth, "shares": [2 / 3, 1 / 2, 2 / 3]}
-    finds(domains.pseudo_labels, {"shares": [2 / 3, 1 / 3, 2 / 3]}, **right)
+    right = {"logits": logits, "confidence": logits.softmax(1).amax(1)}
+    right["pseudo_labels"] = torch.arange(3)
+    right["right"] = torch.tensor([True, False, True])
+    right["thresholds"] = [0.0, 0.9]
+    right["kept"] = [1.0, 2 / 3]
+    right["correct"] = [2 / 3, 1 / 2]
+    traps = [{"confidence": logits.amax(1)}, {"correct": [2 / 3, 1 / 3]}]
+    traps.append({"pseudo_labels": torch.tensor([0, 0, 2])})
+    traps.append({"kept": [1.0, 1.0]})
+    finds(domains.pseudo_labels, *traps, **right)
 
 
 def test_domains_find_networks_that_did_not_learn_chosen_epochs_and_other_layers():
@@ -239,12 +231,13 @@ def test_domains_find_networks_that_did_not_learn_chosen_epochs_and_other_layers
         dann.fit_source_only(network, digits, labels, settings)
     right = {
         "make_network": lambda: dann.DomainAdversarialNetwork(seed=0),
-        "first_tests": {"source": (digits, labels)},
+        "test_images": digits,
+        "test_labels": labels,
         "baseline": baseline,
-        "before": {"source": dann.accuracy(baseline, digits, labels)},
+        "before": dann.accuracy(baseline, digits, labels),
     }
     other = dann.DomainAdversarialNetwork(seed=0, normalisation=nn.Identity())
-    traps = {"before": {"source": 0.99}}, {"baseline": fresh}, {"baseline": other}
+    traps = {"before": 0.99}, {"baseline": fresh}, {"baseline": other}
     finds(domains.baseline, *traps, **right)
     traps = ({"adapted": wrong} for wrong in (fresh, baseline, other))
     finds(domains.adaptation, *traps, adapted=adapted, **right)
