@@ -1,25 +1,20 @@
 """Chapter 3's long runs, from MNIST to MNIST-M, over seeds.
 
-Each run has an entry, and figures get what they need of the networks. Target labels are
-used to measure, never to train or to choose. The target's test pictures are made of
-photos that training never sees. A run that is in the results already is not made again;
-one that was stopped goes on.
+Each run has an entry. Target labels are used to measure, never to train or to choose.
+The target's test pictures are made of photos that training never sees. A run that is in
+the results already is not made again; one that was stopped goes on.
 """
 
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import torch
-from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
 from dlapps import dann
 from dlapps.core import runtime
 from dlapps.core.training import DivergenceError
 from dlapps.core.weights import save_weights, write_checked
-from labreport import results
 from labreport.report import find_report
 from labreport.results import Entry
 from studies import dann_methods
@@ -145,21 +140,19 @@ def make_runs(study: str, names: Collection[str]) -> Path:
 
 
 def make_mnistm() -> Path:
-    """Make every run but the next study's: about a day on one core."""
+    """Make every run but the next studies': about half a day on one core."""
     return make_runs("mnistm", RUNS)
 
 
 def make_mnistm_strokes() -> Path:
     """Make the runs that separate what textures bring from what the negative on them
-    brings: eight hours on one core.
+    brings: two hours on one core.
     """
     return make_runs("mnistm-strokes", STROKES)
 
 
 def make_mnistm_grounds() -> Path:
-    """Make the runs on flat colours, on white noise and on textures: an hour and a half
-    on one core.
-    """
+    """Make the runs on flat colours and on white noise: an hour on one core."""
     return make_runs("mnistm-grounds", GROUNDS)
 
 
@@ -170,7 +163,6 @@ def make_mnistm_networks() -> Path:
     domains = load_domains()
     for digits, name in {
         "flat colours": "flat-colours",
-        "white noise": "white-noise",
         "no negative": "textures",
     }.items():
         network = load_run(f"3 epochs: {digits}, source only", 0, domains)
@@ -185,24 +177,3 @@ def make_mnistm_improved() -> Path:
     """Write the improved network of seed 0, rounded to float16."""
     network = load_run("improved", 0, load_domains())
     return save_weights(network, find_report().networks / "mnistm-improved.pt")
-
-
-def make_mnistm_figures() -> Path:
-    """Embed test pictures' features by t-SNE, of networks of seed 0.
-
-    "tsne NAME" is float16 (2000, 2), source first, of the pictures that "labels" and
-    "domains" describe.
-    """
-    domains = load_domains()
-    number = 1000
-    source_labels = domains.source.test_labels[:number]
-    target_labels = domains.target.test_labels[:number]
-    arrays = {
-        "labels": torch.cat([source_labels, target_labels]).numpy().astype(np.uint8),
-        "domains": np.repeat([0, 1], number).astype(np.uint8),
-    }
-    for name in ("source only, paper's settings", "paper"):
-        features = torch.cat(embed(load_run(name, 0, domains), domains, number))
-        points = TSNE(random_state=0).fit_transform(features.numpy())
-        arrays[f"tsne {name}"] = points.astype(np.float16)
-    return results.save_arrays("mnistm-figures", arrays)

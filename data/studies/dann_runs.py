@@ -4,7 +4,7 @@ question asks for.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -188,31 +188,10 @@ def train_on_target_labels(
     )
 
 
-def train_on_pseudo_labels(
-    network: DomainAdversarialNetwork,
-    domains: Domains,
-    settings: Settings,
-    seed: int,
-    threshold: float,
-    **options: Any,
-) -> History:
-    """Train on the labels that the practical's network gives the target's pictures.
-
-    Only those count whose probability reaches the threshold.
-    """
-    target = domains.target
-    logits = dann.predict(load_run("practical", seed, domains), target.images)
-    confidence, labels = logits.softmax(1).max(1)
-    sure = confidence >= threshold
-    return dann.fit_source_only(
-        network, target.images[sure], labels[sure], settings, seed, **options
-    )
-
-
 def load_run(name: str, seed: int, domains: Domains) -> Network:
     """The network of a run, in eval mode, trained again if its weights are gone."""
     path = weights_path(name, seed)
-    run = (RUNS | GROUNDS)[name]
+    run = (RUNS | PACKAGED)[name]
     if not path.is_file():
         network, _ = run.train(domains, seed)
         return network
@@ -240,15 +219,6 @@ MAIN_RUNS = {
     ),
     "improved, target labels": Run(train_on_target_labels, IMPROVED, ImprovedNetwork),
 }
-# Question 4.
-PSEUDO_LABELS = {
-    "pseudo-labels, all": Run(
-        partial(train_on_pseudo_labels, threshold=0.0), SOURCE_ONLY
-    ),
-    "pseudo-labels above .9": Run(
-        partial(train_on_pseudo_labels, threshold=0.9), SOURCE_ONLY
-    ),
-}
 # Question 3, and question 1: with weight 0 the features do not hear of the domain
 # classifier.
 SCHEDULES: dict[str, float | Callable[[float], float]] = {
@@ -267,22 +237,6 @@ SWEEP = {
     name: Run(train_dann, replace(SHORT, schedule=schedule))
     for name, schedule in SCHEDULES.items()
 }
-train_aligned = partial(train_dann, fit=dann_methods.fit_aligned)
-
-
-# The paper's training but for what makes the domains alike.
-METHODS = {
-    # Its paper wants both losses to end alike: with a scale of .1, 1 and 10 CORAL's is
-    # .3, .5 and .5 of the class loss after three epochs of 20,000 digits.
-    "CORAL": Run(partial(train_aligned, alignment=dann_methods.align_by_coral), PAPER),
-    "DAN": Run(partial(train_aligned, alignment=dann_methods.align_by_mmd), PAPER),
-    "CDAN": Run(
-        partial(train_aligned, alignment=dann_methods.align_by_cdan),
-        PAPER,
-        dann_methods.make_cdan,
-    ),
-    "MCD": Run(partial(train_dann, fit=dann_methods.fit_mcd), PAPER),
-}
 TEN = replace(PAPER, num_epochs=10)
 
 
@@ -291,73 +245,41 @@ def lay(**shares: Any) -> Callable[[Tensor, torch.Generator], Tensor]:
     return partial(dann.augment_source, settings=replace(IMPROVED, **shares))
 
 
-NETWORKS = {"": DomainAdversarialNetwork, "residual, ": ImprovedNetwork}
 DIGITS = {
+    "plain": None,
     # Moved, with brighter strokes: what this brings without the textures.
     "black": lay(textures=0.0),
+    "flat colours": partial(dann_methods.lay_on_grounds, contrast=0.0),
+    "white noise": partial(dann_methods.lay_on_grounds, contrast=0.32),
     "no negative": lay(negative=0.0),
     "textures": lay(negative=0.5),
     "all negative": lay(negative=1.0),
 }
 
 
-def list_factorial() -> dict[str, Run]:
-    """Two networks, two augmentations, with and without the reversal; and one more."""
-    fits = {"source only": train_source_only, "DANN": train_dann}
-    augmentations = {"plain": None, "textures": DIGITS["textures"]}
+def list_tens(names: Iterable[str], held_out: bool = False) -> dict[str, Run]:
+    """Runs of ten epochs on the source alone, by what its digits lie on."""
     runs = {}
-    for network, make in NETWORKS.items():
-        for digits, augment in augmentations.items():
-            for way, fit in fits.items():
-                name = f"10 epochs: {network}{digits}, {way}"
-                runs[name] = Run(partial(fit, augment=augment), TEN, make)
-    on_black = partial(train_source_only, augment=DIGITS["black"])
-    runs["10 epochs: black, source only"] = Run(on_black, TEN)
+    for digits in names:
+        name = f"10 epochs: {digits}, source only"
+        if held_out:
+            name = f"held out: {name}"
+        fit = partial(train_source_only, augment=DIGITS[digits])
+        runs[name] = Run(fit, TEN, held_out=held_out)
     return runs
 
 
-FACTORIAL = list_factorial()
-
-
-def list_strokes() -> dict[str, Run]:
-    """What textures and negatives bring, on held-out digits and then on the test.
-
-    A share of negatives is chosen on what is held out; the test is read after that.
-    """
-    runs = {}
-    for held_out in (True, False):
-        for network, make in NETWORKS.items():
-            for digits, augment in DIGITS.items():
-                name = f"10 epochs: {network}{digits}, source only"
-                if held_out:
-                    name = f"held out: {name}"
-                if name not in FACTORIAL:
-                    fit = partial(train_source_only, augment=augment)
-                    runs[name] = Run(fit, TEN, make, held_out)
-    return runs
-
-
-STROKES = list_strokes()
-
-
-def list_grounds() -> dict[str, Run]:
-    """Flat colours, white noise and textures, all without negatives, in three epochs
-    and in ten; textures in ten are a run of STROKES.
-    """
-    augmentations = {
-        "flat colours": partial(dann_methods.lay_on_grounds, contrast=0.0),
-        "white noise": partial(dann_methods.lay_on_grounds, contrast=0.32),
-        "no negative": DIGITS["no negative"],
-    }
-    runs = {}
-    for settings in (SHORT, TEN):
-        for digits, augment in augmentations.items():
-            name = f"{settings.num_epochs} epochs: {digits}, source only"
-            if name not in STROKES:
-                fit = partial(train_source_only, augment=augment)
-                runs[name] = Run(fit, settings)
-    return runs
-
-
-GROUNDS = list_grounds()
-RUNS = MAIN_RUNS | PSEUDO_LABELS | SWEEP | METHODS | FACTORIAL
+WITH_DANN = {}
+for digits in ("plain", "textures"):
+    fit = partial(train_dann, augment=DIGITS[digits])
+    WITH_DANN[f"10 epochs: {digits}, DANN"] = Run(fit, TEN)
+RUNS = MAIN_RUNS | SWEEP | list_tens(("plain", "black", "textures")) | WITH_DANN
+# What the rule of the negative brings: on held-out digits, and then on the test.
+STROKES = list_tens(("no negative",))
+STROKES |= list_tens(("no negative", "all negative"), held_out=True)
+GROUNDS = list_tens(("flat colours", "white noise"))
+# Three epochs, of which the library's networks come.
+PACKAGED = {}
+for digits in ("flat colours", "no negative"):
+    fit = partial(train_source_only, augment=DIGITS[digits])
+    PACKAGED[f"3 epochs: {digits}, source only"] = Run(fit, SHORT)

@@ -195,7 +195,7 @@ def fit_dann(
 
 
 # The trainings whose networks come with the code.
-TRAININGS = ("source only", "DANN", "flat colours", "white noise", "textures")
+TRAININGS = ("source only", "DANN", "flat colours", "textures")
 
 
 def load_trained(way: str) -> DomainAdversarialNetwork:

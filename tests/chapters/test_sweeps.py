@@ -136,7 +136,7 @@ def test_the_command_makes_the_runs_in_so_many_processes(
 
 
 def test_a_study_is_found_by_the_results_that_it_makes():
-    assert find_study("mnistm-figures") is dann.make_mnistm_figures
+    assert find_study("mnistm-networks") is dann.make_mnistm_networks
 
 
 def test_the_command_lists_the_studies_for_an_unknown_name():

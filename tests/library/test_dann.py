@@ -333,7 +333,7 @@ def test_a_study_does_not_take_a_foreign_checkpoint_for_a_training_that_diverged
         study.train("practical", 0, bars)
 
 
-@pytest.mark.parametrize("name", [*dann_runs.METHODS, *[*dann_runs.FACTORIAL][-2:]])
+@pytest.mark.parametrize("name", ["10 epochs: textures, DANN", "no reversal"])
 def test_each_method_of_the_study_trains_and_is_measured(name, bars, monkeypatch):
     settings = replace(dann_runs.RUNS[name].settings, num_epochs=1)
     short = replace(dann_runs.RUNS[name], settings=settings)
@@ -627,15 +627,6 @@ def test_a_committed_training_of_the_paper_reads_plain_digits(way):
     assert not network.training
     predicted = dann.predict(network, digits.images[:500], "float32").argmax(1)
     assert (predicted == torch.as_tensor(digits.labels[:500])).float().mean() > 0.95
-
-
-def test_a_training_that_was_not_committed_is_named():
-    with pytest.raises(
-        ValueError,
-        match="expected a training among source only, DANN, flat colours, white noise,"
-        " textures, got 'CORAL'",
-    ):
-        dann.load_trained("CORAL")
 
 
 @pytest.mark.parametrize(

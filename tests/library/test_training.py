@@ -27,7 +27,6 @@ from dlapps.core.training import (
 )
 from dlapps.dann import pictures
 from dlapps.gan import flow
-from studies import dann_methods
 
 torch.set_num_threads(1)
 
@@ -74,11 +73,6 @@ def train_source_only(
 def train_dann(data, seed=0, **options):
     network = make_variant(0.2)
     return [network], dann.fit_dann(network, *data, SETTINGS, seed, **options)
-
-
-def train_mcd(data, seed=0, **options):
-    network = make_variant(0.2)
-    return [network], dann_methods.fit_mcd(network, *data, SETTINGS, seed, **options)
 
 
 def train_improved(data, seed=0, settings=IMPROVED, **options):
@@ -140,7 +134,6 @@ KINDS = {
     ),
     "dann": train_dann,
     "dann, augmented": partial(train_dann, augment=dann.random_affine),
-    "mcd": train_mcd,
     "improved": train_improved,
     "classifier": train_classifier,
     "gan": train_gan,
