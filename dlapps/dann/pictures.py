@@ -75,9 +75,19 @@ def as_domains(
             f"{target_height} x {target_width} pixels; resize one of them."
         )
     check_size(network, source)
-    # nn.Module's type does not declare num_classes.
-    num_classes: int = network.num_classes  # type: ignore[assignment]
-    return Domains(source, as_labels(labels, len(source), num_classes), target)
+    labels = as_labels(labels, len(source), num_classes_of(network))
+    return Domains(source, labels, target)
+
+
+def num_classes_of(network: nn.Module) -> int:
+    """Return the num_classes of a network; ValueError if it has none."""
+    number = getattr(network, "num_classes", None)
+    if number is None:
+        raise ValueError(
+            f"expected a network with num_classes, got {type(network).__name__}; pass "
+            "dann.DomainAdversarialNetwork, or a module with its parts and num_classes."
+        )
+    return number
 
 
 def check_size(network: nn.Module, pictures: Tensor) -> None:

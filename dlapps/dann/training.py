@@ -5,6 +5,7 @@ numbers (N,). Trainings raise ValueError for wrong sizes, labels out of range an
 empty domain, and DivergenceError for a loss that is not finite.
 """
 
+import warnings
 from dataclasses import asdict
 from typing import Any
 
@@ -35,11 +36,14 @@ from dlapps.dann.pictures import (
     channels_of,
     check_size,
     draw_domain_batches,
+    num_classes_of,
     target_diversity,
 )
 from dlapps.dann.settings import PRACTICAL, SOURCE_ONLY, Settings
 
 MOMENTUM = 0.9
+# From this accuracy on the domain classifier has won: its loss says nothing more.
+WON = 0.999
 
 
 def dann_losses(
@@ -96,7 +100,7 @@ def fit_source_only(
     options: monitor and checkpoint, as `run_epochs` takes them.
     """
     images = as_uint8(images)
-    labels = as_labels(labels, len(images), network.num_classes)
+    labels = as_labels(labels, len(images), num_classes_of(network))
     check_size(network, images)
     device = device_of(network)
     channels = channels_of(network)
@@ -157,6 +161,7 @@ def fit_dann(
     Returns the history: class_loss, domain_loss, domain_accuracy, target_diversity,
     reversal_weight, and the measurements of the monitor. target_diversity is
     `class_diversity` of the predictions for the first NUM_WATCHED target images.
+    Warns if the domain classifier was practically never wrong in the last two epochs.
     """
     domains = as_domains(network, source, labels, target)
     device = device_of(network)
@@ -183,7 +188,7 @@ def fit_dann(
             "reversal_weight": settings.weight((epoch + 1) / settings.num_epochs),
         }
 
-    return run_epochs(
+    history = run_epochs(
         train_epoch,
         network,
         {"optimiser": optimiser},
@@ -192,6 +197,21 @@ def fit_dann(
         seed,
         **options,
     )
+    _warn_of_a_winner(history, settings)
+    return history
+
+
+def _warn_of_a_winner(history: History, settings: Settings) -> None:
+    """Warn if the domain classifier made no error at the end, though it was opposed."""
+    never_wrong = min(history["domain_accuracy"][-2:]) > WON
+    if never_wrong and settings.weight(1) > 0:
+        warnings.warn(
+            "expected a domain classifier that is sometimes wrong, got one that is "
+            f"right for {history['domain_accuracy'][-1]:.1%} of the last epoch; the "
+            "features were not made alike, and the target may be read worse than "
+            "without it: lower learning_rate or the weight.",
+            stacklevel=3,
+        )
 
 
 # The trainings whose networks come with the code.

@@ -686,3 +686,17 @@ def test_one_step_is_a_training_of_the_improved_network(domains):
     assert np.isfinite(list(history.values())).all()
     assert all(weight.isfinite().all() for weight in network.parameters())
     assert not all(map(torch.equal, network.parameters(), before))
+
+
+def test_a_domain_classifier_that_wins_is_warned_of(domains):
+    source, labels, target = domains
+    network = dann.DomainAdversarialNetwork(0)
+    feeble = replace(SHORT, num_epochs=6, batch_size=8, schedule=0.01)
+    with pytest.warns(UserWarning, match="a domain classifier that is sometimes wrong"):
+        history = dann.fit_dann(network, source, labels, 255 - target, feeble)
+    assert min(history.domain_accuracy[-2:]) > 0.999
+
+
+def test_a_module_without_num_classes_is_one_sentence(domains):
+    with pytest.raises(ValueError, match="a network with num_classes, got Linear"):
+        dann.fit_source_only(nn.Linear(4, 2), *domains[:2], SHORT)
