@@ -54,7 +54,7 @@ def draw_grounds(number: int, contrast: float, generator: torch.Generator) -> Te
 def lay_on_grounds(
     pixels: Tensor, generator: torch.Generator, contrast: float
 ) -> Tensor:
-    """`dann.augment_source` without negatives, on `draw_grounds` in place of textures.
+    """`augment_source` without negatives, on `draw_grounds` in place of textures.
 
     pixels: grey digits (N, 3, 28, 28). Three in four are laid on a ground, with strokes
     of another; the rest stay on black.

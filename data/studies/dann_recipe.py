@@ -8,7 +8,7 @@ import copy
 import functools
 import math
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from dlapps.core import paths
 from dlapps.core.arrays import as_labels
 from dlapps.core.metrics import entropy
 from dlapps.core.runtime import autocast, device_of
@@ -29,18 +28,17 @@ from dlapps.core.training import (
     run_epochs,
     update_average,
 )
-from dlapps.core.weights import load_weights
 from dlapps.dann.layers import ImprovedNetwork
 from dlapps.dann.pictures import (
     DomainBatch,
     as_domains,
     draw_domain_batches,
-    lay_on_textures,
     random_affine,
     random_strokes,
+    random_textures,
     target_diversity,
 )
-from dlapps.dann.settings import IMPROVED, ImprovedSettings
+from dlapps.dann.settings import Settings
 
 WEIGHT_DECAY = 1e-2
 # Of the teacher's weights, which are a moving average of the student's.
@@ -51,6 +49,30 @@ WARM_UP = 0.15
 # pseudo-labels of a batch that are less diverse than this are ignored.
 # `label_diversity` of two of ten classes is .30, that of three .48.
 MIN_DIVERSITY = 0.3
+
+
+@dataclass(frozen=True)
+class ImprovedSettings(Settings):
+    """Settings of `fit_improved`, which trains by AdamW and one cycle of the rate.
+
+    batch_size: images of each domain in a batch.
+    learning_rate: the highest rate of the cycle.
+    textures: the share of source digits that are laid on random textures.
+    negative: the share of these whose strokes are the negative of the texture below
+        them. The strokes of the others are another texture.
+    threshold: the probability from which a pseudo-label is trusted. Above 1 no label
+        is trusted, and no target image is used.
+    """
+
+    num_epochs: int = 20
+    batch_size: int = 64
+    learning_rate: float = 4e-3
+    textures: float = 0.75
+    negative: float = 0.5
+    threshold: float = 0.9
+
+
+IMPROVED = ImprovedSettings()
 
 
 def fit_improved(
@@ -266,11 +288,20 @@ def improved_losses(
     }
 
 
-def load_improved() -> ImprovedNetwork:
-    """Load the committed improved network, in eval mode.
+def lay_on_textures(
+    digits: Tensor, negative: float, generator: torch.Generator
+) -> Tensor:
+    """Lay digits (N, 1, H, W) on random textures: pixels (N, 3, H, W).
 
-    It was trained from seed 0 with IMPROVED, on all of MNIST and on MNIST-M with the
-    photos of BSDS500.
+    With the probability `negative` the strokes of a digit are the negative of the
+    texture below them; otherwise they are another texture.
     """
-    path = paths.require_network("mnistm-improved.pt", "the network")
-    return load_weights(ImprovedNetwork(), path)
+    number, _, height, width = digits.shape
+    # At least two, so that a single digit has another texture as well.
+    textures = random_textures(max(2, number), (height, width), generator)
+    textures = textures.to(digits.device)
+    below = textures[:number]
+    others = textures.roll(len(textures) // 2, 0)[:number]
+    is_negative = torch.rand(number, 1, 1, 1, generator=generator) < negative
+    above = torch.where(is_negative.to(digits.device), 1 - below, others)
+    return below.lerp(above, digits)

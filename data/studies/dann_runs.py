@@ -15,18 +15,17 @@ from torch import Tensor
 
 from dlapps import dann, datasets
 from dlapps.dann import (
-    IMPROVED,
     PAPER,
     PRACTICAL,
     SOURCE_ONLY,
     DomainAdversarialNetwork,
     History,
     ImprovedNetwork,
-    ImprovedSettings,
     Settings,
 )
 from labreport.report import find_report
-from studies import dann_methods
+from studies import dann_methods, dann_recipe
+from studies.dann_recipe import IMPROVED
 
 # Source digits that are held out where the test is not to be read yet.
 NUM_HELD_OUT = 10_000
@@ -100,7 +99,6 @@ def _load_domain(load: Callable[[str], datasets.Dataset]) -> tuple[Domain, str]:
 
 
 Network = DomainAdversarialNetwork | ImprovedNetwork
-AnySettings = Settings | ImprovedSettings
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ class Run:
     """
 
     fit: Callable[..., History]
-    settings: AnySettings
+    settings: Settings
     make: Callable[[int], Network] = DomainAdversarialNetwork
     held_out: bool = False
 
@@ -150,7 +148,7 @@ def train_on_target(
 def train_dann(
     network: Network,
     domains: Domains,
-    settings: AnySettings,
+    settings: Settings,
     seed: int,
     fit: Callable[..., History] = dann.fit_dann,
     **options: Any,
@@ -166,13 +164,13 @@ def train_dann(
     )
 
 
-train_recipe = partial(train_dann, fit=dann.fit_improved)
+train_recipe = partial(train_dann, fit=dann_recipe.fit_improved)
 
 
 def train_on_target_labels(
     network: Network,
     domains: Domains,
-    settings: AnySettings,
+    settings: Settings,
     seed: int,
     **options: Any,
 ) -> History:
@@ -182,7 +180,7 @@ def train_on_target_labels(
         domains,
         settings,
         seed,
-        fit=dann.fit_improved,
+        fit=dann_recipe.fit_improved,
         target_labels=domains.target.labels,
         **options,
     )
@@ -242,7 +240,7 @@ TEN = replace(PAPER, num_epochs=10)
 
 def lay(**shares: Any) -> Callable[[Tensor, torch.Generator], Tensor]:
     """The recipe's augmentation of source digits, with other shares of its settings."""
-    return partial(dann.augment_source, settings=replace(IMPROVED, **shares))
+    return partial(dann_recipe.augment_source, settings=replace(IMPROVED, **shares))
 
 
 DIGITS = {

@@ -2,8 +2,8 @@
 of a target domain.
 
 `fit_dann` trains the domain-adversarial network with the settings of the practical
-(PRACTICAL) or of its paper (PAPER), `fit_source_only` the baseline that sees no target,
-and `fit_improved` a recipe that works better.
+(PRACTICAL) or of its paper (PAPER), and `fit_source_only` the baseline that sees no
+target. `load_improved` gives a network of a recipe that works better.
 
 Trainings take images uint8 (N, H, W) or (N, H, W, 3) and labels (N,), as tensors,
 arrays or lists. Networks take pixels (N, 3, 28, 28) float32 in [0, 1], or those of
@@ -12,7 +12,6 @@ The domain label of the source is 0, that of the target 1.
 """
 
 from dlapps.core.training import History
-from dlapps.dann.improved import augment_source, fit_improved, load_improved
 from dlapps.dann.layers import (
     DomainAdversarialNetwork,
     GradientReversal,
@@ -28,22 +27,20 @@ from dlapps.dann.pictures import (
     random_textures,
 )
 from dlapps.dann.settings import (
-    IMPROVED,
     PAPER,
     PRACTICAL,
     SOURCE_ONLY,
-    ImprovedSettings,
     Settings,
 )
 from dlapps.dann.training import (
     dann_losses,
     fit_dann,
     fit_source_only,
+    load_improved,
     load_trained,
 )
 
 __all__ = [
-    "IMPROVED",
     "PAPER",
     "PRACTICAL",
     "SOURCE_ONLY",
@@ -51,14 +48,11 @@ __all__ = [
     "GradientReversal",
     "History",
     "ImprovedNetwork",
-    "ImprovedSettings",
     "Settings",
     "accuracy",
-    "augment_source",
     "batch_to_pixels",
     "dann_losses",
     "fit_dann",
-    "fit_improved",
     "fit_source_only",
     "load_improved",
     "load_trained",

@@ -76,9 +76,6 @@ class Standardise(nn.Module):
 class FeatureExtractor(nn.Sequential):
     """Pixels (N, C, H, W) to features (N, 48 (H / 4) (W / 4)).
 
-    Pooling comes before the ReLU, unlike in the lab assignment. The maps are the same,
-    and the ReLU has a quarter of the work.
-
     normalisation: the first layer, `Standardise` by default.
     input_shape: (C, H, W) of the pixels.
     """
@@ -93,11 +90,11 @@ class FeatureExtractor(nn.Sequential):
         super().__init__(
             normalisation,                                    # (N, 3, 28, 28)
             nn.Conv2d(input_shape[0], 32, 5, padding=2),      # (N, 32, 28, 28)
+            nn.ReLU(),
             nn.MaxPool2d(2),                                  # (N, 32, 14, 14)
-            nn.ReLU(),
             nn.Conv2d(32, 48, 5, padding=2),                  # (N, 48, 14, 14)
-            nn.MaxPool2d(2),                                  # (N, 48, 7, 7)
             nn.ReLU(),
+            nn.MaxPool2d(2),                                  # (N, 48, 7, 7)
             nn.Flatten(),                                     # (N, 2352)
         )  # fmt: skip
         self.input_shape = input_shape

@@ -21,7 +21,7 @@ from dlapps.core.images import as_uint8, warp
 from dlapps.core.metrics import entropy
 from dlapps.core.runtime import Bar, device_of, run_once
 from dlapps.core.training import Augment, epoch_size
-from dlapps.dann.settings import ImprovedSettings, Settings
+from dlapps.dann.settings import Settings
 
 PREDICTED_AT_ONCE = 500
 NUM_WATCHED = 1000
@@ -141,7 +141,7 @@ def draw_rows(number: int, total: int, generator: torch.Generator) -> Tensor:
 def draw_domain_batches(
     network: nn.Module,
     domains: Domains,
-    settings: Settings | ImprovedSettings,
+    settings: Settings,
     epoch: int,
     generator: torch.Generator,
     augment: Augment | None = None,
@@ -303,25 +303,6 @@ def _smooth_noise(
     spectrum[:, :, 0, 0] = 0
     noise = torch.fft.irfft2(spectrum, s=(height, width))
     return noise / noise.std((2, 3), keepdim=True)
-
-
-def lay_on_textures(
-    digits: Tensor, negative: float, generator: torch.Generator
-) -> Tensor:
-    """Lay digits (N, 1, H, W) on random textures: pixels (N, 3, H, W).
-
-    With the probability `negative` the strokes of a digit are the negative of the
-    texture below them; otherwise they are another texture.
-    """
-    number, _, height, width = digits.shape
-    # At least two, so that a single digit has another texture as well.
-    textures = random_textures(max(2, number), (height, width), generator)
-    textures = textures.to(digits.device)
-    below = textures[:number]
-    others = textures.roll(len(textures) // 2, 0)[:number]
-    is_negative = torch.rand(number, 1, 1, 1, generator=generator) < negative
-    above = torch.where(is_negative.to(digits.device), 1 - below, others)
-    return below.lerp(above, digits)
 
 
 def _uniform(

@@ -1,10 +1,10 @@
-"""Settings of trainings: those of the practical, of the paper and of the recipe."""
+"""Settings of trainings: those of the practical and of the paper."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dlapps.core.checks import check_counts, check_positive, check_shares
+from dlapps.core.checks import check_counts, check_positive
 from dlapps.dann.layers import reversal_schedule
 
 
@@ -47,31 +47,3 @@ PRACTICAL = Settings()
 # The features climb the domain loss, which has no bound: if the gradient had none
 # either, seed 0 would end in NaN in its second epoch.
 PAPER = Settings(schedule=reversal_schedule(10), max_norm=5.0)
-
-
-@dataclass(frozen=True)
-class ImprovedSettings:
-    """Settings of `fit_improved`, which trains by AdamW and one cycle of the rate.
-
-    batch_size: images of each domain in a batch.
-    learning_rate: the highest rate of the cycle.
-    textures: the share of source digits that are laid on random textures.
-    negative: the share of these whose strokes are the negative of the texture below
-        them. The strokes of the others are another texture.
-    threshold: the probability from which a pseudo-label is trusted. Above 1 no label
-        is trusted, and no target image is used.
-    """
-
-    num_epochs: int = 20
-    batch_size: int = 64
-    learning_rate: float = 4e-3
-    textures: float = 0.75
-    negative: float = 0.5
-    threshold: float = 0.9
-
-    def __post_init__(self) -> None:
-        check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
-        check_shares(textures=self.textures, negative=self.negative)
-
-
-IMPROVED = ImprovedSettings()

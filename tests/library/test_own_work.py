@@ -182,12 +182,9 @@ NO_LABELS = "whole numbers as labels, got torch.bool"
             "a generator in none.pt, got no such file",
         ),
         (lambda: dann.Settings(batch_size=0), "batch_size >= 1, got 0"),
-        (lambda: dann.ImprovedSettings(batch_size=2.5), "batch_size >= 1, got 2.5"),
         (lambda: fit_small([0, 1], num_epochs=0), "num_epochs >= 1, got 0"),
         (lambda: dann.Settings(learning_rate=-0.01), "learning_rate > 0, got -0.01"),
         (lambda: dann.Settings(max_norm=np.nan), "max_norm > 0, got nan"),
-        (lambda: dann.ImprovedSettings(textures=-1), "textures from 0 to 1, got -1"),
-        (lambda: dann.ImprovedSettings(negative=2), "negative from 0 to 1, got 2"),
         (
             lambda: dann.DomainAdversarialNetwork(num_classes=0),
             "num_classes >= 1, got 0",
