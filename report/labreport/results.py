@@ -6,7 +6,7 @@
     study.history("DANN", "target_accuracy")  # (seeds, epochs)
     study.scores("DANN").source_accuracy  # each score by its name
 
-Numbers lie in NAME.json, arrays and pictures in NAME.npz, both in data/results. The
+Numbers lie in NAME.json, arrays in NAME.npz, both in data/results. The
 part "runs" of a file is {run: {seed: entry}}. An entry has
 
 - "scores" {name: number or numbers}: what was measured at the end;
@@ -31,7 +31,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from PIL import Image
 
 from labreport import check_name, environment, expected, intervals
 from labreport.intervals import Interval
@@ -180,14 +179,6 @@ def load_arrays(name: str) -> dict[str, np.ndarray]:
     """Read the arrays of a study. Raises LabreportError if they are not there."""
     with np.load(_find(f"{name}.npz")) as file:
         return dict(file)
-
-
-def load_pictures(name: str) -> dict[str, np.ndarray]:
-    """Read the pictures of a study, uint8 (H, W, 3), from its arrays of PNG or JPEG."""
-    pictures = {}
-    for picture, encoded in load_arrays(name).items():
-        pictures[picture] = np.asarray(Image.open(io.BytesIO(encoded.data)))
-    return pictures
 
 
 def save(name: str, parts: Mapping[str, object], seeds: Sequence[int]) -> Path:
