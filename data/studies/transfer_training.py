@@ -37,7 +37,7 @@ from studies.transfer import NUM_SPLITS, NUM_TRAIN, draw_split, load_scenes
 
 NUM_CLASSES = 15
 SEEDS = (0, 1, 2)
-# Rows of random weights and of pixels differ little and need a large C.
+# Rows of pixels differ little and need a large C.
 LARGE_COSTS = (0.1, 1, 10, 100, 1000, 10_000, 100_000)
 # Training pictures of each class, and updates.
 STEPS = {10: 150, 25: 250, 50: 400, 100: 600}
@@ -132,37 +132,22 @@ def logits(network: nn.Module, inputs: Tensor) -> Tensor:
     )
 
 
-def test_svm(features: np.ndarray) -> Entry:
-    """Test accuracy of a linear SVM on all pictures' features (4485, D)."""
-    rows = normalize(features)
-    _, labels = load_scenes()
+def test_pixels(size: int) -> Entry:
+    """Test accuracy of a linear SVM on size x size grey pixels."""
+    pixels, labels = load_grey(size)
+    rows = normalize(pixels.flatten(1).numpy())
     svm = transfer.fit_svm(rows[:NUM_TRAIN], labels[:NUM_TRAIN], LARGE_COSTS)
     accuracy = svm.score(rows[NUM_TRAIN:], labels[NUM_TRAIN:])
     return {"scores": {"accuracy": accuracy}, "settings": {"C": svm.C}}
 
 
-def test_pixels(size: int) -> Entry:
-    """An SVM on size x size grey pixels."""
-    pixels, _ = load_grey(size)
-    return test_svm(pixels.flatten(1).numpy())
-
-
-def test_random_weights(seed: int) -> Entry:
-    """An SVM on pool5's averages by a VGG16 of random weights."""
-    outputs = transfer.extract(transfer.untrained_vgg16(seed), ("pool5",), 224)
-    return test_svm(outputs["pool5"][:, 0])
-
-
 def make_scenes15_scratch() -> Path:
-    """Train from random weights, and judge what has learnt nothing: an hour and a half
-    on one core.
-    """
+    """Train from random weights, and classify pixels: an hour on one core."""
     calls: Calls = {("runs", "pixels 32", 0): partial(test_pixels, 32)}
     for seed in SEEDS:
         for number, steps in STEPS.items():
             train = partial(train_from_nothing, number, steps, seed)
             calls["runs", str(number), seed] = train
-        calls["runs", "random weights", seed] = partial(test_random_weights, seed)
     # Nine times as many updates.
     calls["runs", "100 for 180 epochs", 0] = partial(train_from_nothing, 100, 5400, 0)
     add_entries("scenes15-scratch", {("shares",): ["accuracy"]}, SEEDS)
