@@ -44,7 +44,7 @@ publish: $(REPORT) ## the report under the full profile, into report/ to be comm
 	sed -i.before 's|(\.\./\.\./\.\./notebooks/|(../../notebooks/|g' report/notebooks/*.ipynb && rm report/notebooks/*.before
 
 variants: $(REPORT) ## the chapters under other seeds, threads, processors and data (half an hour; DLAPPS_DATA names the mirror)
-	@cd data && "$(abspath $(BIN))/python" -m studies variants
+	@cd data && "$(abspath $(BIN))/python" -m studies.variants
 
 html: $(REPORT) ## the HTML pages alone, without TeX, report/build/html/index.html
 	@$(BIN)/labreport html --profile $(PROFILE) $(STRICT)
