@@ -19,15 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps.core.arrays import check_sizes
-from dlapps.core.checks import check_counts, check_name, check_shares
-from dlapps.core.runtime import (
-    channels_last,
-    drawn_from,
-    make_generator,
-    run_once,
-)
-from dlapps.gan.steps import LOSSES
+from dlapps.core.runtime import channels_last, drawn_from, make_generator
 
 
 @dataclass(frozen=True)
@@ -38,15 +30,12 @@ class Settings:
         of channels at half the images' size (ngf and ndf of the lab assignment).
     size: the side S of the images, a power of two, 16 or more.
     num_classes: 0 for an unconditional GAN.
-    loss: a name in LOSSES.
+    loss: "non-saturating" or "saturating", the generator's.
     average: the decay per batch of the moving average of the generator's weights, from
         which samples are drawn; 0 for the last weights.
     anneal: whether both learning rates fall to 0, linearly over the second half.
 
     Change a setting with `dataclasses.replace(PRACTICAL, size=64)`.
-
-    Raises ValueError for an unknown loss, a decay outside [0, 1], and if there are no
-    epochs, no images in a batch or no latent dimensions.
     """
 
     latent_dim: int = 100
@@ -61,15 +50,6 @@ class Settings:
     num_epochs: int = 5
     average: float = 0.0
     anneal: bool = False
-
-    def __post_init__(self) -> None:
-        check_counts(
-            num_epochs=self.num_epochs,
-            batch_size=self.batch_size,
-            latent_dim=self.latent_dim,
-        )
-        check_shares(average=self.average)
-        check_name("loss", self.loss, LOSSES)
 
 
 PRACTICAL = Settings()
@@ -278,27 +258,3 @@ def discriminator_of(settings: Settings) -> nn.Module:
     if settings.num_classes:
         return ConditionalDiscriminator(settings)
     return Discriminator(settings)
-
-
-def check_networks(
-    generator: nn.Module, discriminator: nn.Module, settings: Settings
-) -> None:
-    """Raise ValueError unless two networks fit the settings.
-
-    The generator has to turn z (2, latent_dim), and labels if there are classes, into
-    images (2, 1, S, S). The discriminator has to turn these, and the labels, into two
-    logits.
-    """
-    labels = []
-    if settings.num_classes:
-        labels = [torch.arange(2) % settings.num_classes]
-    z = torch.zeros(2, settings.latent_dim)
-    images = run_once(generator, z, *labels, name="a generator")
-    size = settings.size
-    check_sizes("a generator of images", images, 1, size, size)
-    logits = run_once(discriminator, images, *labels, name="a discriminator")
-    if logits.numel() != 2:
-        raise ValueError(
-            "expected logits (2,) of a discriminator, got "
-            f"{tuple(logits.shape)}; end it in one number for each image."
-        )

@@ -4,6 +4,7 @@ D is the probability that an image is real. A discriminator computes its logit s
 that log D = -softplus(-s) and log(1 - D) = -softplus(s), which do not overflow.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps.core.runtime import autocast
+from dlapps.core.training import DivergenceError
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -43,74 +45,12 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def generate(
-    generator: nn.Module,
-    z: Tensor,
-    labels: Tensor | None = None,
-    precision: str = "fast",
-) -> Tensor:
-    """Draw images (N, 1, S, S) float32, through which gradients reach the generator.
-
-    The generator runs in the mode that it is in.
-
-    precision: as for `runtime.autocast`.
-    """
-    with autocast(z.device, precision):
-        return call(generator, z, labels)
-
-
 def call(network: nn.Module, inputs: Tensor, labels: Tensor | None) -> Tensor:
     """Return a network's output in float32, with labels if there are some."""
-    if labels is None:
-        return network(inputs).float()
-    return network(inputs, labels).float()
-
-
-def discriminator_step(
-    discriminator: nn.Module,
-    real: Tensor,
-    fake: Tensor,
-    labels: Tensor | None,
-    optimiser: torch.optim.Optimizer,
-) -> dict[str, Tensor]:
-    """Update D on real and fake images (N, 1, S, S) of the same labels.
-
-    No gradient reaches the generator. Returns scalars from before the update:
-    discriminator_loss, real_probability (mean D(x)), fake_probability (mean D(G(z))).
-    """
-    # Two passes, because batch norm has to see real and fake images apart; under one
-    # autocast, so that both use the same rounded weights.
-    with autocast(real.device):
-        real_logits = call(discriminator, real, labels)
-        fake_logits = call(discriminator, fake.detach(), labels)
-    loss = discriminator_loss(real_logits, fake_logits)
-    descend(loss, discriminator, optimiser)
-    return {
-        "discriminator_loss": loss.detach(),
-        "real_probability": real_logits.detach().sigmoid().mean(),
-        "fake_probability": fake_logits.detach().sigmoid().mean(),
-    }
-
-
-def generator_step(
-    generator: nn.Module,
-    discriminator: nn.Module,
-    fake: Tensor,
-    labels: Tensor | None,
-    optimiser: torch.optim.Optimizer,
-    loss: Loss,
-) -> dict[str, Tensor]:
-    """Update G through D, whose weights stay, on images that `generate` drew.
-
-    Returns scalars: generator_loss and generator_gradient (its L2 norm).
-    """
-    with autocast(fake.device):
-        logits = call(discriminator, fake, labels)
-    value = loss(logits)
-    return {
-        "generator_loss": value.detach(),
-        "generator_gradient": descend(value, generator, optimiser),
-    }
+    with autocast(inputs.device):
+        if labels is None:
+            return network(inputs).float()
+        return network(inputs, labels).float()
 
 
 def descend(
@@ -119,11 +59,16 @@ def descend(
     """Make one step down a loss, and return the L2 norm of the gradient.
 
     Unlike `loss.backward()`, this computes no gradient for the other network.
+
+    Raises DivergenceError if the loss is NaN or infinite.
     """
-    parameters = list(network.parameters())
-    gradients = torch.autograd.grad(loss, parameters)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
+    if not loss.isfinite():
+        raise DivergenceError(
+            f"expected a finite loss, got {loss.item()}; lower the learning rates."
+        )
+    weights = list(network.parameters())
+    optimiser.zero_grad()
+    loss.backward(inputs=weights)
+    length = nn.utils.clip_grad_norm_(weights, math.inf)  # clips nothing
     optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
-    return torch.stack([gradient.norm() for gradient in gradients]).norm()
+    return length

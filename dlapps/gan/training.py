@@ -1,49 +1,34 @@
 """Training a GAN, conditional or not, on images."""
 
-import copy
-import math
-import operator
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from dlapps.core import training
 from dlapps.core.arrays import as_labels
-from dlapps.core.checks import check_counts
 from dlapps.core.images import as_uint8, check_several
-from dlapps.core.runtime import as_device, make_generator
-from dlapps.core.training import (
-    DivergenceError,
-    History,
-    count_batches,
-    draw_batches,
-    early_decay,
-    run_epochs,
-    update_average,
+from dlapps.core.runtime import (
+    Bar,
+    autocast,
+    device_of,
+    drawn_from,
+    make_generator,
 )
-from dlapps.gan.networks import (
-    PRACTICAL,
-    AnyGenerator,
-    Settings,
-    check_networks,
-    make_networks,
-)
+from dlapps.core.training import History
+from dlapps.gan.networks import PRACTICAL, AnyGenerator, Settings, make_networks
 from dlapps.gan.sampling import (
     draw_latents,
     from_uint8,
     sample,
     to_uint8,
 )
-from dlapps.gan.steps import (
-    LOSSES,
-    discriminator_step,
-    generate,
-    generator_step,
-)
+from dlapps.gan.steps import LOSSES, call, descend, discriminator_loss
 
 # Of Adam: little momentum (Radford et al. 2016).
 BETAS = (0.5, 0.999)
@@ -80,8 +65,6 @@ def fit_gan(
     labels: ArrayLike | None = None,
     networks: tuple[Any, Any] | None = None,
     frame_every: int = 100,
-    device: torch.device | str = "cpu",
-    **options: Any,
 ) -> Training:
     """Train a DCGAN on images, or a conditional one on images and their labels.
 
@@ -91,69 +74,57 @@ def fit_gan(
     settings: what the networks and the training are. With classes, as in
         CONDITIONAL_PRACTICAL, the GAN is conditional.
     labels: (N,) in [0, K), if the settings have classes.
-    networks: a generator and a discriminator to train in place of those of the
-        settings. The generator turns z (N, latent_dim) into images (N, 1, S, S) in
-        [-1, 1], the discriminator turns these into logits (N,) or (N, 1). Labels (N,)
-        are their second argument if the settings have classes.
+    networks: a generator and a discriminator to train, on their device, in place of
+        those of the settings. The generator turns z (N, latent_dim) into images
+        (N, 1, S, S) in [-1, 1], the discriminator turns these into logits (N,) or
+        (N, 1). Labels (N,) are their second argument if the settings have classes.
     frame_every: the number of batches between two frames.
-    options: monitor and checkpoint, as `dlapps.core.training.run_epochs` takes them.
 
-    Raises ValueError for bad input, and DivergenceError for a loss or a gradient that
-    is not finite.
+    Raises ValueError for bad input, and DivergenceError for a loss that is not finite.
     """
-    check_counts(frame_every=frame_every)
-    seed = operator.index(seed)
-    device = as_device(device)
-    images, labels = _prepare_data(images, labels, settings)
-    if networks:
-        check_networks(*networks, settings)
+    check_several(images)
+    levels = prepare_images(images, settings.size)
+    if bool(settings.num_classes) != (labels is not None):
+        raise ValueError(
+            "expected settings with classes and labels, got only one; "
+            "pass both or neither."
+        )
+    if labels is not None:
+        labels = as_labels(labels, len(levels), settings.num_classes)
     generator, discriminator = networks or make_networks(settings, seed)
-    trainer = Trainer(generator.to(device), discriminator.to(device), settings, seed)
-    num_batches = count_batches(len(images), settings.batch_size)
-
-    def train_epoch(epoch: int, _: torch.Generator) -> History:
-        generator.train()
-        discriminator.train()
-        history = History()
-        # Orders and latent vectors have generators of their own.
-        order = make_generator(1000 * seed + epoch)
-        batches = draw_batches(len(images), settings.batch_size, order)
-        for batch, rows in enumerate(batches, start=epoch * num_batches):
+    trainer = Trainer(generator, discriminator, settings, seed)
+    device = device_of(generator)
+    per_epoch = training.count_batches(len(levels), settings.batch_size)
+    num_batches = settings.num_epochs * per_epoch
+    history = History()
+    # Dropout draws from the default generator.
+    with drawn_from(seed):
+        for batch, rows in enumerate(draw_batches(len(levels), settings, seed)):
             if batch % frame_every == 0:
-                frame = draw_frame(trainer.sampler, settings, seed)
-                history.add({"frames": frame, "frame_batches": batch})
+                history.add({"frames": trainer.draw_frame(), "frame_batches": batch})
             if settings.anneal:
-                trainer.set_rates(batch / (settings.num_epochs * num_batches))
-            real = from_uint8(images[rows].to(device))
+                trainer.set_rates(batch / num_batches)
+            real = from_uint8(levels[rows]).to(device)
             classes = None if labels is None else labels[rows].to(device)
-            measured = trainer.update(real, classes)
-            history.add(_as_numbers(measured, batch))
-            if settings.average:
-                trainer.update_average(batch + 1)
-        return history
-
-    identity = {**asdict(settings), "images": images, "labels": labels}
-    history = run_epochs(
-        train_epoch,
-        trainer.sampler,
-        trainer.parts(),
-        identity,
-        settings.num_epochs,
-        seed,
-        **options,
-    )
-    frame = draw_frame(trainer.sampler, settings, seed)
-    history.add({"frames": frame, "frame_batches": settings.num_epochs * num_batches})
-    frames = torch.stack(history.pop("frames"))
-    frame_batches = history.pop("frame_batches")
+            for name, value in trainer.update(real, classes).items():
+                history.add({name: value.item()})
+    history.add({"frames": trainer.draw_frame(), "frame_batches": num_batches})
     return Training(
         settings,
-        trainer.sampler,
+        trainer.sampler.eval(),
         discriminator.eval(),
         history,
-        frames,
-        frame_batches,
+        frames=torch.stack(history.pop("frames")),
+        frame_batches=history.pop("frame_batches"),
     )
+
+
+def draw_batches(number: int, settings: Settings, seed: int) -> Iterator[Tensor]:
+    """Draw the rows (B,) of each batch of a training, epoch by epoch."""
+    for epoch in Bar(range(settings.num_epochs), "epochs"):
+        # Orders and latent vectors have generators of their own.
+        order = make_generator(1000 * seed + epoch)
+        yield from training.draw_batches(number, settings.batch_size, order)
 
 
 class Trainer:
@@ -166,36 +137,48 @@ class Trainer:
     def __init__(
         self, generator: Any, discriminator: Any, settings: Settings, seed: int
     ) -> None:
-        self.generator = generator
-        self.discriminator = discriminator
+        self.generator = generator.train()
+        self.discriminator = discriminator.train()
         self.settings = settings
+        self.seed = seed
         self.loss = LOSSES[settings.loss]
         self.sampler = generator
         if settings.average:
-            self.sampler = copy.deepcopy(generator).requires_grad_(False)
+            self.average = AveragedModel(generator, use_buffers=True)
+            self.sampler = self.average.module.requires_grad_(False)
         self.adam_g = torch.optim.Adam(
-            generator.parameters(),
-            settings.generator_rate,
-            BETAS,
-            foreach=True,
+            generator.parameters(), settings.generator_rate, BETAS, foreach=True
         )
         self.adam_d = torch.optim.Adam(
-            discriminator.parameters(),
-            settings.discriminator_rate,
-            BETAS,
-            foreach=True,
+            discriminator.parameters(), settings.discriminator_rate, BETAS, foreach=True
         )
         self.latents = make_generator(seed)
 
     def update(self, real: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
-        """Make a step of each network; return what `Training.history` records."""
+        """Make a step of each network; return what `Training.history` records.
+
+        real: images (N, 1, S, S). labels: theirs, which those that are drawn get, too.
+        """
         z = torch.randn(len(real), self.settings.latent_dim, generator=self.latents)
-        fake = generate(self.generator, z.to(real.device), labels)
-        of_d = discriminator_step(self.discriminator, real, fake, labels, self.adam_d)
-        of_g = generator_step(
-            self.generator, self.discriminator, fake, labels, self.adam_g, self.loss
-        )
-        return {**of_d, **of_g}
+        fake = call(self.generator, z.to(real.device), labels)
+        # Two passes, because batch norm has to see real and fake images apart; under
+        # one autocast, so that both use the same rounded weights.
+        with autocast(real.device):
+            real_logits = call(self.discriminator, real, labels)
+            fake_logits = call(self.discriminator, fake.detach(), labels)
+        loss_d = discriminator_loss(real_logits, fake_logits)
+        descend(loss_d, self.discriminator, self.adam_d)
+        loss_g = self.loss(call(self.discriminator, fake, labels))
+        gradient = descend(loss_g, self.generator, self.adam_g)
+        if self.settings.average:
+            self.move_average()
+        return {
+            "discriminator_loss": loss_d,
+            "real_probability": real_logits.sigmoid().mean(),
+            "fake_probability": fake_logits.sigmoid().mean(),
+            "generator_loss": loss_g,
+            "generator_gradient": gradient,
+        }
 
     def set_rates(self, progress: float) -> None:
         """Let both rates fall to 0 over the second half of the progress in [0, 1]."""
@@ -203,59 +186,26 @@ class Trainer:
         self.adam_g.param_groups[0]["lr"] = self.settings.generator_rate * factor
         self.adam_d.param_groups[0]["lr"] = self.settings.discriminator_rate * factor
 
-    def update_average(self, num_batches: int) -> None:
-        """Move the average towards the generator, after so many batches."""
-        decay = early_decay(self.settings.average, num_batches)
-        update_average(self.sampler, self.generator, decay)
+    def move_average(self) -> None:
+        """Move the average towards the generator.
 
-    def parts(self) -> dict[str, Any]:
-        """Return what a checkpoint stores besides the sampler."""
-        return {
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "adam_g": self.adam_g,
-            "adam_d": self.adam_d,
-            "latents": self.latents,
-        }
+        The first steps are forgotten sooner than by the decay itself, because their
+        weights are nearly random.
+        """
+        steps = int(self.average.n_averaged) + 1
+        decay = min(self.settings.average, steps / (steps + 10))
+        self.average.multi_avg_fn = get_ema_multi_avg_fn(decay)
+        self.average.update_parameters(self.generator)
 
-
-def _prepare_data(
-    images: ArrayLike, labels: ArrayLike | None, settings: Settings
-) -> tuple[Tensor, Tensor | None]:
-    """Return images and labels as the settings need them, or raise ValueError."""
-    check_several(images)
-    levels = prepare_images(images, settings.size)
-    if bool(settings.num_classes) != (labels is not None):
-        raise ValueError(
-            "expected settings with classes and labels, got only one; "
-            "pass both or neither."
-        )
-    if labels is None:
-        return levels, None
-    return levels, as_labels(labels, len(levels), settings.num_classes)
-
-
-def draw_frame(sampler: nn.Module, settings: Settings, seed: int) -> Tensor:
-    """Draw samples uint8 (M, S, S), of the same z at each call."""
-    if settings.num_classes:
-        z = draw_latents(10, settings.latent_dim, seed).repeat(settings.num_classes, 1)
-        labels = torch.arange(settings.num_classes).repeat_interleave(10)
-        return to_uint8(sample(sampler, z, labels))
-    return to_uint8(sample(sampler, draw_latents(64, settings.latent_dim, seed)))
-
-
-def _as_numbers(measured: Mapping[str, Tensor], batch: int) -> dict[str, float]:
-    """Return scalars as numbers; raise DivergenceError if one is not finite."""
-    # One transfer to the CPU for all.
-    values = torch.stack(list(measured.values())).tolist()
-    numbers = dict(zip(measured, values, strict=True))
-    for name, value in numbers.items():
-        if not math.isfinite(value):
-            raise DivergenceError(
-                f"expected a finite {name}, got {value} in batch {batch}; "
-                "lower the learning rates."
-            )
-    return numbers
+    def draw_frame(self) -> Tensor:
+        """Draw samples uint8 (M, S, S), of the same z at each call."""
+        num_classes = self.settings.num_classes
+        if num_classes:
+            z = draw_latents(10, self.settings.latent_dim, self.seed)
+            labels = torch.arange(num_classes).repeat_interleave(10)
+            return to_uint8(sample(self.sampler, z.repeat(num_classes, 1), labels))
+        z = draw_latents(64, self.settings.latent_dim, self.seed)
+        return to_uint8(sample(self.sampler, z))
 
 
 def prepare_images(images: ArrayLike, size: int) -> Tensor:

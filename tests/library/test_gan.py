@@ -69,14 +69,6 @@ def own(size=16):
     return generator, discriminator
 
 
-def fit_own(images, generator, discriminator=None):
-    return gan.fit_gan(images, TINY, networks=(generator, discriminator or own()[1]))
-
-
-def draw(settings, *labels):
-    return gan.sample(gan.make_networks(settings, 0)[0], z_of(5), *labels)
-
-
 def z_of(number):
     return gan.draw_latents(number, 5, seed=0)
 
@@ -262,19 +254,30 @@ def test_levels_and_pixels_are_each_other_s_inverse():
     assert torch.equal(gan.to_uint8(pixels.numpy()), levels)
 
 
-def test_networks_of_one_s_own_are_trained_in_place(images, tmp_path):
+def test_networks_of_one_s_own_are_trained_in_place(images):
     networks = own()
-    path = tmp_path / "run.pt"
     before = weights_of(networks[0])
-    training = gan.fit_gan(images, TINY, networks=networks, checkpoint=path)
+    state = torch.random.get_rng_state()
+    training = gan.fit_gan(images, TINY, networks=networks)
     assert (training.generator, training.discriminator) == networks
     assert not any(map(torch.equal, before, weights_of(networks[0])))
-    # Dropout hangs on the seed alone; the checkpoint is that of these networks.
-    for checkpoint in (None, str(path)):
-        with torch.random.fork_rng():
-            torch.manual_seed(1)
-            again = gan.fit_gan(images, TINY, networks=own(), checkpoint=checkpoint)
-            assert again.history == training.history
+    # Dropout hangs on the seed alone.
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.rand(1)
+    again = gan.fit_gan(images, TINY, networks=own())
+    assert again.history == training.history
+
+
+def test_samples_come_from_the_average_which_nears_the_last_weights(images):
+    def distance(average):
+        networks = gan.make_networks(TINY, 0)
+        settings = replace(TINY, num_epochs=4, average=average)
+        training = gan.fit_gan(images, settings, networks=networks)
+        averaged = training.generator.from_z[1].weight.detach()
+        return (averaged - networks[0].from_z[1].weight.detach()).abs().mean()
+
+    assert distance(0) == 0
+    assert 0 < distance(0.2) < distance(0.9)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -313,24 +316,6 @@ def test_a_training_is_that_of_a_textbook_loop(images, loss, monkeypatch):
         adam_g.step()
     plain_weights = weights_of(generator, discriminator)
     torch.testing.assert_close(weights_of(*given), plain_weights, atol=2e-6, rtol=1e-4)
-    for network in given:
-        assert all(weight.grad is None for weight in network.parameters())
-
-
-def test_a_training_draws_the_latents_of_its_seed_and_of_no_other(images, monkeypatch):
-    drawn = []
-
-    def record(generator, z, labels):
-        drawn.append(z)
-        return gan.generate(generator, z, labels)
-
-    monkeypatch.setattr("dlapps.gan.training.generate", record)
-    gan.fit_gan(images, replace(TINY, latent_dim=16), seed=3)
-    trained_on = torch.cat(drawn)
-    number = len(trained_on)
-    assert torch.equal(trained_on, gan.draw_latents(number, 16, seed=3))
-    measured_on = gan.draw_latents(number, 16, seed=10_003)
-    assert not torch.isin(measured_on, trained_on).any()
 
 
 def test_a_picture_is_resized_as_pillow_does():
@@ -388,7 +373,7 @@ def test_the_committed_generators_draw_in_the_right_range():
 
 def test_a_loss_that_is_not_finite_stops_the_training(images):
     with pytest.raises(
-        DivergenceError, match=r"expected a finite \w+, got (nan|inf) in batch 1;"
+        DivergenceError, match=r"expected a finite loss, got (nan|inf);"
     ):
         gan.fit_gan(images, replace(TINY, generator_rate=1e38))
 
@@ -396,21 +381,12 @@ def test_a_loss_that_is_not_finite_stops_the_training(images):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x, y: gan.fit_gan(x[0], TINY), "images uint8"),
         (lambda x, y: gan.fit_gan(x, replace(TINY, size=24)), "a size of 16, 32, 64"),
         (lambda x, y: gan.fit_gan(x[:, :, :10], TINY), "square grey images"),
         (lambda x, y: gan.to_uint8(x[:, None]), "images .* got torch.uint8"),
         (
-            lambda x, y: fit_own(x, own()[0], nn.Flatten()),
-            r"logits \(2,\) of .* got \(2, 256\)",
-        ),
-        (
             lambda x, y: gan.fit_gan(x, CONDITIONAL),
             "settings with classes and labels, got only",
-        ),
-        (
-            lambda x, y: draw(CONDITIONAL),
-            "a conditional generator and labels, got only one",
         ),
     ],
 )

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from dlapps import DlappsError, dann, gan, pretrained
+from dlapps import DlappsError, dann, pretrained
 from dlapps.core import runtime
 from dlapps.core.checkpoints import TrainingError
 from dlapps.core.classifier import fit_classifier
@@ -26,17 +26,12 @@ from dlapps.core.training import (
     run_epochs,
 )
 from dlapps.dann import pictures
-from dlapps.gan import flow
 from studies import dann_recipe
 
 torch.set_num_threads(1)
 
 SETTINGS = dann.Settings(num_epochs=3, batch_size=16, learning_rate=0.05)
 IMPROVED = replace(dann_recipe.IMPROVED, num_epochs=3, batch_size=8, threshold=0.2)
-
-GAN = replace(gan.PRACTICAL, generator_channels=4, discriminator_channels=4, size=16)
-GAN = replace(GAN, latent_dim=5, batch_size=8, num_epochs=3)
-AVERAGED = replace(GAN, average=0.9)
 
 
 @pytest.fixture(scope="module")
@@ -109,27 +104,6 @@ def train_classifier(data, seed=0, **options):
     return [network], history
 
 
-def train_gan(data, seed=0, settings=GAN, **options):
-    labels = data[1] if settings.num_classes else None
-    training = gan.fit_gan(
-        data[0], settings, seed, labels=labels, frame_every=4, **options
-    )
-    history = dict(training.history)
-    history["frames"] = training.frames.tolist()
-    history["frame_batches"] = training.frame_batches
-    return [training.generator, training.discriminator], history
-
-
-def train_flow(data, seed=0, **options):
-    settings = flow.FlowSettings(
-        size=24, channels=(8, 8, 8), num_epochs=3, batch_size=16
-    )
-    network, history = flow.fit_flow(
-        data[0][:, 2:26, 2:26], data[1], settings, seed, **options
-    )
-    return [network], history
-
-
 # Each in three epochs.
 KINDS = {
     "source only": partial(
@@ -139,12 +113,6 @@ KINDS = {
     "dann, augmented": partial(train_dann, augment=dann.random_affine),
     "improved": train_improved,
     "classifier": train_classifier,
-    "gan": train_gan,
-    "conditional gan": partial(
-        train_gan, settings=replace(AVERAGED, num_classes=10, anneal=True)
-    ),
-    "gan, averaged": partial(train_gan, settings=AVERAGED),
-    "flow": train_flow,
 }
 each_kind = pytest.mark.parametrize("train", KINDS.values(), ids=KINDS)
 
@@ -424,8 +392,6 @@ TRAINED = [
     train_source_only,
     train_dann,
     train_improved,
-    train_gan,
-    train_flow,
     train_classifier,
 ]
 
@@ -511,13 +477,6 @@ def test_numpy_s_integers_are_seeds():
     assert first == same
     assert not set(first["drawn"]) & set(other["drawn"])
     assert len(set(first["drawn"])) == 4
-
-
-def test_a_device_that_the_machine_does_not_have_is_one_sentence(data):
-    message = r"^expected a device of this machine, got 'cuda:99'; pass 'cpu'[^\n]*\.$"
-    for train in (train_gan, train_flow):
-        with pytest.raises(ValueError, match=message):
-            train(data, device="cuda:99")
 
 
 def test_a_network_of_another_size_than_the_pictures_is_refused_before_the_first_step(
