@@ -3,26 +3,23 @@
 The time t runs from 0 (noise) to 1 (an image). In between, as in Lipman et al. (2023),
 x_t = (1 - t) noise + t image moves with the velocity image - noise. A training takes
 images uint8 (N, S, S), the network float32 (N, 1, S, S) in [-1, 1], where S is a
-multiple of 8. Labels are int64 (N,) in [0, K). `fit_flow` and `sample` check them.
+multiple of 8. Labels are int64 (N,) in [0, K).
 """
 
-import copy
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dlapps.core import paths
 from dlapps.core.arrays import as_labels, as_tensor, check_sizes
-from dlapps.core.checks import check_counts, check_shares
 from dlapps.core.images import as_uint8
 from dlapps.core.runtime import (
     Bar,
-    as_device,
     autocast,
     channels_last,
     device_of,
@@ -34,13 +31,10 @@ from dlapps.core.training import (
     Means,
     count_batches,
     draw_batches,
-    early_decay,
     make_one_cycle,
     minimise,
-    run_epochs,
-    update_average,
 )
-from dlapps.core.weights import load_network, save_network
+from dlapps.core.weights import load_network
 from dlapps.gan.sampling import from_uint8
 
 WEIGHT_DECAY = 1e-2
@@ -69,14 +63,6 @@ class FlowSettings:
     learning_rate: float = 1.5e-3
     unlabelled: float = 0.1
     average: float = 0.999
-
-    def __post_init__(self) -> None:
-        check_counts(
-            num_epochs=self.num_epochs,
-            batch_size=self.batch_size,
-            num_classes=self.num_classes,
-        )
-        check_shares(unlabelled=self.unlabelled, average=self.average)
 
 
 STANDARD = FlowSettings()
@@ -132,11 +118,6 @@ class VelocityNetwork(nn.Module):
 
     def __init__(self, settings: FlowSettings = STANDARD) -> None:
         super().__init__()
-        if settings.size % 8:
-            raise ValueError(
-                "expected a size that is a multiple of 8, got "
-                f"{settings.size}; take 24, 32 or another multiple."
-            )
         self.settings = settings
         width = EMBEDDING
         large, middle, small = settings.channels
@@ -219,7 +200,6 @@ def sample(
 
     The noise has this seed, and follows the velocity in steps of equal length (Euler).
     """
-    check_counts(num_steps=num_steps)
     settings = network.settings
     device = device_of(network)
     labels = as_tensor(labels)
@@ -243,8 +223,6 @@ def fit_flow(
     labels: ArrayLike,
     settings: FlowSettings = STANDARD,
     seed: int = 0,
-    device: torch.device | str = "cpu",
-    **options: Any,
 ) -> tuple[VelocityNetwork, History]:
     """Train on images uint8 (N, S, S) and labels (N,).
 
@@ -252,47 +230,36 @@ def fit_flow(
     most of them are in the middle, where the velocity is hardest to learn. The same
     seed gives the same network on one machine.
 
-    options: monitor and checkpoint, as `dlapps.core.training.run_epochs` takes them.
-
     Returns the network, with the average of its weights, and the history of the loss.
     Raises DivergenceError for a loss that is not finite.
     """
-    device = as_device(device)
     images = as_uint8(images)
     check_sizes("grey images", images, settings.size, settings.size)
     labels = as_labels(labels, len(images), settings.num_classes)
     with drawn_from(seed):
-        network = channels_last(VelocityNetwork(settings)).to(device)
-    average = copy.deepcopy(network).requires_grad_(False)
-    # For all epochs, instead of the epochs' own.
+        network = channels_last(VelocityNetwork(settings))
+    average = AveragedModel(network)
     generator = make_generator(seed)
     num_steps = settings.num_epochs * count_batches(len(images), settings.batch_size)
     optimiser, schedule = make_one_cycle(
         {network: settings.learning_rate}, WEIGHT_DECAY, num_steps
     )
-
-    def train_epoch(epoch: int, _: torch.Generator) -> dict[str, float]:
+    history = History()
+    for _ in Bar(range(settings.num_epochs), "epochs"):
         means = Means()
         for rows in draw_batches(len(images), settings.batch_size, generator):
             loss = draw_loss(network, images[rows], labels[rows], settings, generator)
             minimise(loss, optimiser)
             schedule.step()
-            decay = early_decay(settings.average, schedule.last_epoch)
-            update_average(average, network, decay)
+            # The first steps, of nearly random weights, are forgotten sooner.
+            step = schedule.last_epoch
+            decay = min(settings.average, step / (step + 10))
+            average.multi_avg_fn = get_ema_multi_avg_fn(decay)
+            average.update_parameters(network)
             means.add({"loss": loss}, len(rows))
-        return means.as_numbers()
-
-    identity = {**asdict(settings), "images": images, "labels": labels}
-    parts = {
-        "trained": network,
-        "optimiser": optimiser,
-        "schedule": schedule,
-        "draws": generator,
-    }
-    history = run_epochs(
-        train_epoch, average, parts, identity, settings.num_epochs, seed, **options
-    )
-    return average, history
+        history.add(means.as_numbers())
+    trained: Any = average.module
+    return trained.eval().requires_grad_(False), history
 
 
 def draw_loss(
@@ -311,30 +278,11 @@ def draw_loss(
     times = torch.randn(len(images), generator=generator).sigmoid()
     withheld = torch.rand(len(images), generator=generator) < settings.unlabelled
     classes = labels.masked_fill(withheld, settings.num_classes)
-    device = device_of(network)
-    with autocast(device):
-        return flow_loss(
-            network,
-            pixels.to(device),
-            classes.to(device),
-            noise.to(device),
-            times.to(device),
-        )
-
-
-def save_flow(path: str | Path, network: VelocityNetwork) -> Path:
-    """Write the weights, in float16, and the settings; return the path."""
-    return save_network(network, path, "network")
-
-
-def load_flow(path: str | Path) -> VelocityNetwork:
-    """Load a network of `save_flow`, in eval mode, without gradients.
-
-    Raises DlappsError for another file.
-    """
-    return channels_last(load_network(path, "network", FlowSettings, VelocityNetwork))
+    with autocast(pixels.device):
+        return flow_loss(network, pixels, classes, noise, times)
 
 
 def load_best() -> VelocityNetwork:
-    """Load the committed network of seed 0."""
-    return load_flow(paths.require_network("flow.pt", "a flow"))
+    """Load the committed network of seed 0, in eval mode, without gradients."""
+    path = paths.require_network("flow.pt", "a flow")
+    return channels_last(load_network(path, "network", FlowSettings, VelocityNetwork))
