@@ -10,10 +10,8 @@ Wrong sizes and labels out of range raise ValueError.
 from dlapps.gan import flow
 from dlapps.gan.judge import (
     classify,
-    conditional_accuracy,
     features_and_logits,
     fit_digit_classifier,
-    gan_train_accuracy,
     load_digit_classifier,
 )
 from dlapps.gan.networks import (
@@ -47,13 +45,11 @@ __all__ = [
     "Settings",
     "Training",
     "classify",
-    "conditional_accuracy",
     "draw_latents",
     "features_and_logits",
     "fit_digit_classifier",
     "fit_gan",
     "flow",
-    "gan_train_accuracy",
     "load",
     "load_digit_classifier",
     "load_generator",

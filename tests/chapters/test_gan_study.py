@@ -15,7 +15,7 @@ from dlapps import gan
 from dlapps.core import paths as library_paths
 from dlapps.core.runtime import make_generator
 from dlapps.core.weights import save_weights
-from dlapps.gan import flow, judge
+from dlapps.gan import flow
 from labreport import results
 from studies import flow as flow_study
 from studies import gan as study
@@ -58,7 +58,7 @@ def small(tmp_path, monkeypatch):
     folder = tmp_path / "data" / "networks"
     monkeypatch.setattr(library_paths, "networks", lambda: folder)
     images, labels = load_images("train")
-    classifier = judge.fit_digit_classifier(images, labels, num_epochs=1)
+    classifier = gan.fit_digit_classifier(images, labels, num_epochs=1)
     save_weights(classifier, folder / "digit-classifier.pt")
     return folder
 
@@ -111,3 +111,38 @@ def test_samples_are_drawn_in_the_way_that_taught_most():
     digits = flow_study.draw(network, torch.tensor([3]), 0)
     assert digits.shape == (1, 32, 32)
     assert sum(batches) == 20
+
+
+def test_distortion_moves_each_image_and_puts_half_on_grey():
+    white = torch.zeros(400, 32, 32, dtype=torch.uint8)
+    white[:, 12:20, 12:20] = 255
+    moved = gan_judge.distort(white, make_generator(0))
+    assert moved.shape == (400, 1, 32, 32)
+    assert -1 <= moved.min() < moved.max() <= 1
+    levels = moved.flatten(1).add(1).div(2)
+    grounds = levels.quantile(0.5, 1)
+    tops = levels.quantile(0.97, 1)
+    assert (grounds < 0.01).float().mean() == pytest.approx(0.5, abs=0.1)
+    assert 0.2 < grounds.max() < 0.27
+    assert 0.65 < tops.min() < 0.75
+    rows = torch.arange(32.0)[:, None]
+    ink = (moved[:, 0] > 0.2).float()
+    middles = (ink * rows).sum((1, 2)) / ink.sum((1, 2)) - 15.5
+    assert 1 < middles.abs().max() < 3
+
+
+def test_gan_train_falls_when_fakes_lack_classes(monkeypatch):
+    def draw_stripes(number):
+        """Horizontal or vertical stripes of five widths, and their labels."""
+        labels = torch.arange(number) % 10
+        images = torch.randint(40, (number, 32, 32))
+        for image, label in zip(images, labels.tolist(), strict=True):
+            stripes = (torch.arange(32) // (1 + label % 5) % 2) * 200
+            image += stripes[:, None] if label < 5 else stripes
+        return images.byte(), labels
+
+    monkeypatch.setattr(gan_judge, "load_images", lambda split: draw_stripes(100))
+    fakes, labels = draw_stripes(400)
+    assert gan_judge.teach(fakes, labels, 0) > 0.95
+    few = labels < 5
+    assert 0.4 < gan_judge.teach(fakes[few], labels[few], 0) <= 0.5

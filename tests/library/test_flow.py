@@ -119,6 +119,6 @@ def test_the_committed_network_draws_the_digits_that_it_is_asked_for():
     network = flow.load_best()
     labels = torch.arange(40) % 10
     digits = gan.to_uint8(flow.sample(network, labels, num_steps=20))
-    classifier = gan.load_digit_classifier()
+    read = gan.classify(gan.load_digit_classifier(), digits)
     # 36 of 40: of 2,500 held-out labels 99 % were read as asked.
-    assert gan.conditional_accuracy(classifier, digits, labels) >= 0.9
+    assert (read == labels).sum() >= 36
