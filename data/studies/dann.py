@@ -2,33 +2,24 @@
 
 Each run has an entry. Target labels are used to measure, never to train or to choose.
 The target's test pictures are made of photos that training never sees. A run that is in
-the results already is not made again; one that was stopped goes on.
+the results already is not made again.
 """
 
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
 from dlapps import dann
 from dlapps.core import runtime
 from dlapps.core.training import DivergenceError
-from dlapps.core.weights import save_weights, write_checked
+from dlapps.core.weights import save_weights
 from labreport.report import find_report
 from labreport.results import Entry
-from studies import dann_methods
-from studies.dann_runs import (
-    GROUNDS,
-    RUNS,
-    STROKES,
-    Domains,
-    Network,
-    load_domains,
-    load_run,
-    weights_path,
-)
-from studies.runs import add_entries, sweep_missing
+from studies.dann_methods import Shifted, domains_apart
+from studies.dann_runs import GROUNDS, PACKAGED, RUNS, STROKES, Domains, load_domains
+from studies.runs import Calls, add_entries, make_missing
 
 SEEDS = (0, 1, 2)
 SHARES = [
@@ -54,21 +45,10 @@ def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
     }
 
 
-def embed(
-    network: Network, domains: Domains, number: int = 1000
-) -> tuple[Tensor, Tensor]:
-    """Features (number, D) of test pictures of the source, and of the target."""
-    extract = network.feature_extractor
-    source = dann.predict(extract, domains.source.test_images[:number])
-    target = dann.predict(extract, domains.target.test_images[:number])
-    return source, target
-
-
 def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
-    """Train a run, or go on with one that was stopped; returns its entry.
+    """Train a run; returns its entry. One that diverges is a result too.
 
-    A run that diverges is a result too. domains: by default those that are loaded where
-    the training runs.
+    domains: by default those that are loaded where the training runs.
     """
     run = (RUNS | STROKES | GROUNDS)[name]
     domains = domains or load_domains()
@@ -78,64 +58,40 @@ def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
     def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
         return measure(network, domains)
 
-    checkpoint = checkpoint_path(name, seed)
+    network = run.make(seed)
+    settings = {
+        "data": domains.name,
+        "number_format": runtime.number_format("cpu", "fast"),
+    }
     try:
-        network, history = run.train(
-            domains, seed, monitor=monitor, checkpoint=checkpoint
-        )
+        history = run.fit(network, domains, run.settings, seed, monitor)
     except DivergenceError as error:
-        return {"diverged": str(error), "settings": {"data": domains.name}}
-    write_checked(weights_path(name, seed), network.state_dict())
-    target = domains.target
-    scores = {
-        "source_accuracy": history["source_accuracy"][-1],
-        "target_accuracy": history["target_accuracy"][-1],
-    }
+        return {"diverged": str(error), "settings": settings}
+    scores = measure(network, domains)
+    images = domains.target.test_images
+    labels = domains.target.test_labels
     if isinstance(network, dann.ImprovedNetwork):
-        shifted = dann_methods.Shifted(network)
-        scores["shifted_accuracy"] = dann.accuracy(
-            shifted, target.test_images, target.test_labels
-        )
+        scores["shifted_accuracy"] = dann.accuracy(Shifted(network), images, labels)
     if run.held_out:
-        images, labels = domains.other_strokes
-        scores["other_strokes_accuracy"] = dann.accuracy(network, images, labels)
-    source_features, target_features = embed(network, domains)
-    scores["proxy_a_distance"] = dann_methods.proxy_a_distance(
-        source_features, target_features
+        others = domains.other_strokes
+        scores["other_strokes_accuracy"] = dann.accuracy(network, others, labels)
+    scores["proxy_a_distance"] = domains_apart(
+        network, domains.source.test_images[:1000], images[:1000]
     )
-    return {
-        "scores": scores,
-        "settings": {
-            "data": domains.name,
-            "number_format": runtime.number_format("cpu", "fast"),
-        },
-        "history": {
-            key: [round(value, 5) for value in values]
-            for key, values in history.items()
-        },
-    }
-
-
-def checkpoint_path(name: str, seed: int) -> Path:
-    """The file of a run whose training is not finished."""
-    return weights_path(name, seed).with_suffix(".checkpoint")
-
-
-def add_entry(name: str, seed: int, entry: Entry, study: str = "mnistm") -> None:
-    """Write a run's entry to the results, and remove its checkpoint."""
-    add_entries(study, {("shares",): SHARES, ("runs", name, seed): entry}, SEEDS)
-    # Only now: a training that is done and not written goes on from its last epoch.
-    checkpoint_path(name, seed).unlink(missing_ok=True)
+    rounded = {}
+    for measured, values in history.items():
+        rounded[measured] = [round(value, 5) for value in values]
+    return {"scores": scores, "settings": settings, "history": rounded}
 
 
 def make_runs(study: str, names: Collection[str]) -> Path:
     """Make every run that the results lack, seed by seed; returns the results' file."""
-    calls = {}
+    add_entries(study, {("shares",): SHARES}, SEEDS)
+    calls: Calls = {}
     for seed in SEEDS:
         for name in names:
             calls["runs", name, seed] = partial(train, name, seed)
-    for (_, name, seed), entry in sweep_missing(study, calls):
-        add_entry(name, seed, entry, study)
+    make_missing(study, calls, SEEDS)
     return find_report().results / f"{study}.json"
 
 
@@ -157,23 +113,10 @@ def make_mnistm_grounds() -> Path:
 
 
 def make_mnistm_networks() -> Path:
-    """Write the networks of twenty epochs with and without DANN, and of three epochs on
-    random grounds, of seed 0, rounded to float16.
-    """
-    domains = load_domains()
-    for digits, name in {
-        "flat colours": "flat-colours",
-        "no negative": "textures",
-    }.items():
-        network = load_run(f"3 epochs: {digits}, source only", 0, domains)
-        save_weights(network, find_report().networks / f"mnistm-{name}.pt")
-    source_only = load_run("source only, paper's settings", 0, domains)
-    save_weights(source_only, find_report().networks / "mnistm-source-only.pt")
-    adapted = load_run("paper", 0, domains)
-    return save_weights(adapted, find_report().networks / "mnistm-dann.pt")
-
-
-def make_mnistm_improved() -> Path:
-    """Write the improved network of seed 0, rounded to float16."""
-    network = load_run("improved", 0, load_domains())
-    return save_weights(network, find_report().networks / "mnistm-improved.pt")
+    """Write the networks that come with the library, of seed 0, rounded to float16."""
+    folder = find_report().networks
+    for name, run in PACKAGED.items():
+        network = run.make(0)
+        run.fit(network, load_domains(), run.settings, 0, None)
+        save_weights(network, folder / f"mnistm-{name}.pt")
+    return folder

@@ -4,28 +4,25 @@ question asks for.
 
 import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dlapps import dann, datasets
-from dlapps.dann import (
-    PAPER,
-    PRACTICAL,
-    SOURCE_ONLY,
-    DomainAdversarialNetwork,
-    History,
-    ImprovedNetwork,
-    Settings,
+from dlapps.core.training import Augment, Monitor
+from dlapps.dann import PAPER, PRACTICAL, SOURCE_ONLY, History, Settings
+from studies.dann_recipe import (
+    IMPROVED,
+    ImprovedSettings,
+    draw_grounds,
+    draw_textures,
+    fit_improved,
+    lay,
 )
-from labreport.report import find_report
-from studies import dann_methods, dann_recipe
-from studies.dann_recipe import IMPROVED
 
 # Source digits that are held out where the test is not to be read yet.
 NUM_HELD_OUT = 10_000
@@ -66,90 +63,75 @@ class Domains:
         return Domains(self.source.held_out, self.target.held_out, name)
 
     @property
-    def other_strokes(self) -> tuple[Tensor, Tensor]:
-        """The target's test pictures with other strokes, and their labels.
+    def other_strokes(self) -> Tensor:
+        """The target's test pictures, with strokes that are cut from another patch.
 
-        The strokes are cut from another patch; they are not the negative of their own.
+        They are not the negative of their own.
         """
         pictures = self.target.test_images
         strokes = self.source.test_images[..., None] > 0
         patches = torch.where(strokes, 255 - pictures, pictures)
-        other = torch.where(strokes, patches.roll(1, 0), patches)
-        return other, self.target.test_labels
+        return torch.where(strokes, patches.roll(1, 0), patches)
 
 
 @functools.cache
 def load_domains() -> Domains:
     """MNIST and MNIST-M (its seed 0), whichever form of them is at hand."""
-    source, _ = _load_domain(datasets.load_mnist)
-    target, name = _load_domain(datasets.load_mnist_m)
-    return Domains(source, target, name)
-
-
-def _load_domain(load: Callable[[str], datasets.Dataset]) -> tuple[Domain, str]:
-    train = load("train")
-    test = load("test")
-    domain = Domain(
-        torch.tensor(train.images),
-        torch.tensor(train.labels),
-        torch.tensor(test.images),
-        torch.tensor(test.labels),
+    name = datasets.load_mnist_m("train").provenance.name
+    return Domains(
+        _load_domain(datasets.load_mnist), _load_domain(datasets.load_mnist_m), name
     )
-    return domain, train.provenance.name
 
 
-Network = DomainAdversarialNetwork | ImprovedNetwork
+def _load_domain(load: Callable[[str], datasets.Dataset]) -> Domain:
+    parts = []
+    for split in ("train", "test"):
+        loaded = load(split)
+        parts.append(torch.tensor(loaded.images))
+        parts.append(torch.tensor(loaded.labels))
+    return Domain(*parts)
+
+
+Network = dann.DomainAdversarialNetwork | dann.ImprovedNetwork
 
 
 @dataclass(frozen=True)
 class Run:
     """A training: how, with which settings, and of which network.
 
-    fit(network, domains, settings, seed, **options) trains the network and returns its
-    history; options are monitor and checkpoint. make(seed) gives the network. held_out:
-    the test pictures are those of `Domains.held_out`.
+    fit(network, domains, settings, seed, monitor) trains the network and returns its
+    history. make(seed) gives the network. held_out: the test pictures are those of
+    `Domains.held_out`.
     """
 
     fit: Callable[..., History]
     settings: Settings
-    make: Callable[[int], Network] = DomainAdversarialNetwork
+    make: Callable[[int], Network] = dann.DomainAdversarialNetwork
     held_out: bool = False
 
-    def train(
-        self, domains: Domains, seed: int, **options: Any
-    ) -> tuple[Network, History]:
-        """The network of a seed, trained, and its history."""
-        network = self.make(seed)
-        return network, self.fit(network, domains, self.settings, seed, **options)
 
-
-def train_source_only(
-    network: DomainAdversarialNetwork,
+def plain(
+    network: dann.DomainAdversarialNetwork,
     domains: Domains,
     settings: Settings,
     seed: int,
-    **options: Any,
+    monitor: Monitor | None,
+    augment: Augment | None = None,
+    on_target: bool = False,
 ) -> History:
-    """Train on the source alone."""
-    source = domains.source
+    """Train on one domain alone: the source, or the target with its labels."""
+    domain = domains.target if on_target else domains.source
     return dann.fit_source_only(
-        network, source.images, source.labels, settings, seed, **options
+        network, domain.images, domain.labels, settings, seed, augment, monitor
     )
 
 
-def train_on_target(
-    network: DomainAdversarialNetwork, domains: Domains, *settings: Any, **options: Any
-) -> History:
-    """Train on the target with its labels, which no adaptation sees."""
-    swapped = replace(domains, source=domains.target)
-    return train_source_only(network, swapped, *settings, **options)
-
-
-def train_dann(
+def adapted(
     network: Network,
     domains: Domains,
     settings: Settings,
     seed: int,
+    monitor: Monitor | None,
     fit: Callable[..., History] = dann.fit_dann,
     **options: Any,
 ) -> History:
@@ -157,65 +139,54 @@ def train_dann(
 
     fit: `fit_dann`, or a training that takes the same arguments.
     """
-    source = domains.source
-    target = domains.target
     return fit(
-        network, source.images, source.labels, target.images, settings, seed, **options
-    )
-
-
-train_recipe = partial(train_dann, fit=dann_recipe.fit_improved)
-
-
-def train_on_target_labels(
-    network: Network,
-    domains: Domains,
-    settings: Settings,
-    seed: int,
-    **options: Any,
-) -> History:
-    """Train by the recipe with the target's labels in the place of pseudo-labels."""
-    return train_dann(
         network,
-        domains,
+        domains.source.images,
+        domains.source.labels,
+        domains.target.images,
         settings,
         seed,
-        fit=dann_recipe.fit_improved,
-        target_labels=domains.target.labels,
+        monitor=monitor,
         **options,
     )
 
 
-def load_run(name: str, seed: int, domains: Domains) -> Network:
-    """The network of a run, in eval mode, trained again if its weights are gone."""
-    path = weights_path(name, seed)
-    run = (RUNS | PACKAGED)[name]
-    if not path.is_file():
-        network, _ = run.train(domains, seed)
-        return network
-    network = run.make(seed)
-    network.load_state_dict(torch.load(path, weights_only=True))
-    return network.eval()
+def with_target_labels(
+    network: Network,
+    domains: Domains,
+    settings: ImprovedSettings,
+    seed: int,
+    monitor: Monitor | None,
+) -> History:
+    """Train by the recipe with the target's labels in the place of pseudo-labels."""
+    source = domains.source
+    target = domains.target
+    return fit_improved(
+        network,
+        source.images,
+        source.labels,
+        target.images,
+        settings,
+        seed,
+        target.labels,
+        monitor,
+    )
 
 
-def weights_path(name: str, seed: int) -> Path:
-    """The file of a run's weights."""
-    return find_report().cache / "mnistm" / f"{name.replace(' ', '-')}-{seed}.pt"
-
-
-MAIN_RUNS = {
-    "source only": Run(train_source_only, SOURCE_ONLY),
-    "target trained": Run(train_on_target, SOURCE_ONLY),
+by_recipe = partial(adapted, fit=fit_improved)
+RUNS = {
+    "source only": Run(plain, SOURCE_ONLY),
+    "target trained": Run(partial(plain, on_target=True), SOURCE_ONLY),
     # As long as the paper's training, with its batches and its clipping.
-    "source only, paper's settings": Run(train_source_only, PAPER),
-    "paper": Run(train_dann, PAPER),
-    "paper, no clipping": Run(train_dann, replace(PAPER, max_norm=math.inf)),
-    "practical": Run(train_dann, PRACTICAL),
-    "improved": Run(train_recipe, IMPROVED, ImprovedNetwork),
+    "source only, paper's settings": Run(plain, PAPER),
+    "paper": Run(adapted, PAPER),
+    "paper, no clipping": Run(adapted, replace(PAPER, max_norm=math.inf)),
+    "practical": Run(adapted, PRACTICAL),
+    "improved": Run(by_recipe, IMPROVED, dann.ImprovedNetwork),
     "improved, source alone": Run(
-        train_recipe, replace(IMPROVED, threshold=2.0), ImprovedNetwork
+        by_recipe, replace(IMPROVED, threshold=2.0), dann.ImprovedNetwork
     ),
-    "improved, target labels": Run(train_on_target_labels, IMPROVED, ImprovedNetwork),
+    "improved, target labels": Run(with_target_labels, IMPROVED, dann.ImprovedNetwork),
 }
 # Question 3, and question 1: with weight 0 the features do not hear of the domain
 # classifier.
@@ -231,53 +202,43 @@ SCHEDULES: dict[str, float | Callable[[float], float]] = {
 }
 # What is compared with one another only is made in fewer epochs.
 SHORT = replace(PRACTICAL, num_epochs=3, max_norm=PAPER.max_norm)
-SWEEP = {
-    name: Run(train_dann, replace(SHORT, schedule=schedule))
-    for name, schedule in SCHEDULES.items()
+for name, schedule in SCHEDULES.items():
+    RUNS[name] = Run(adapted, replace(SHORT, schedule=schedule))
+DIGITS = {
+    "plain": None,
+    # Moved, with brighter strokes: what this brings without the textures.
+    "black": partial(lay, share=0.0),
+    "flat colours": partial(lay, draw=partial(draw_grounds, contrast=0.0)),
+    "white noise": partial(lay, draw=partial(draw_grounds, contrast=0.32)),
+    "no negative": partial(lay, draw=partial(draw_textures, negative=0.0)),
+    "textures": lay,
+    "all negative": partial(lay, draw=partial(draw_textures, negative=1.0)),
 }
 TEN = replace(PAPER, num_epochs=10)
 
 
-def lay(**shares: Any) -> Callable[[Tensor, torch.Generator], Tensor]:
-    """The recipe's augmentation of source digits, with other shares of its settings."""
-    return partial(dann_recipe.augment_source, settings=replace(IMPROVED, **shares))
+def on(digits: str, settings: Settings = TEN, held_out: bool = False) -> Run:
+    """A run of ten epochs on the source alone, by what its digits lie on."""
+    return Run(partial(plain, augment=DIGITS[digits]), settings, held_out=held_out)
 
 
-DIGITS = {
-    "plain": None,
-    # Moved, with brighter strokes: what this brings without the textures.
-    "black": lay(textures=0.0),
-    "flat colours": partial(dann_methods.lay_on_grounds, contrast=0.0),
-    "white noise": partial(dann_methods.lay_on_grounds, contrast=0.32),
-    "no negative": lay(negative=0.0),
-    "textures": lay(negative=0.5),
-    "all negative": lay(negative=1.0),
-}
-
-
-def list_tens(names: Iterable[str], held_out: bool = False) -> dict[str, Run]:
-    """Runs of ten epochs on the source alone, by what its digits lie on."""
-    runs = {}
-    for digits in names:
-        name = f"10 epochs: {digits}, source only"
-        if held_out:
-            name = f"held out: {name}"
-        fit = partial(train_source_only, augment=DIGITS[digits])
-        runs[name] = Run(fit, TEN, held_out=held_out)
-    return runs
-
-
-WITH_DANN = {}
+for digits in ("plain", "black", "textures"):
+    RUNS[f"10 epochs: {digits}, source only"] = on(digits)
 for digits in ("plain", "textures"):
-    fit = partial(train_dann, augment=DIGITS[digits])
-    WITH_DANN[f"10 epochs: {digits}, DANN"] = Run(fit, TEN)
-RUNS = MAIN_RUNS | SWEEP | list_tens(("plain", "black", "textures")) | WITH_DANN
+    fit = partial(adapted, augment=DIGITS[digits])
+    RUNS[f"10 epochs: {digits}, DANN"] = Run(fit, TEN)
 # What the rule of the negative brings: on held-out digits, and then on the test.
-STROKES = list_tens(("no negative",))
-STROKES |= list_tens(("no negative", "all negative"), held_out=True)
-GROUNDS = list_tens(("flat colours", "white noise"))
-# Three epochs, of which the library's networks come.
-PACKAGED = {}
-for digits in ("flat colours", "no negative"):
-    fit = partial(train_source_only, augment=DIGITS[digits])
-    PACKAGED[f"3 epochs: {digits}, source only"] = Run(fit, SHORT)
+STROKES = {"10 epochs: no negative, source only": on("no negative")}
+for digits in ("no negative", "all negative"):
+    STROKES[f"held out: 10 epochs: {digits}, source only"] = on(digits, held_out=True)
+GROUNDS = {}
+for digits in ("flat colours", "white noise"):
+    GROUNDS[f"10 epochs: {digits}, source only"] = on(digits)
+# Those whose networks of seed 0 come with the library, by the file's name.
+PACKAGED = {
+    "source-only": RUNS["source only, paper's settings"],
+    "dann": RUNS["paper"],
+    "flat-colours": on("flat colours", SHORT),
+    "textures": on("no negative", SHORT),
+    "improved": RUNS["improved"],
+}

@@ -6,8 +6,8 @@ of a target domain.
 target. `load_improved` gives a network of a recipe that works better.
 
 Trainings take images uint8 (N, H, W) or (N, H, W, 3) and labels (N,), as tensors,
-arrays or lists. Networks take pixels (N, 3, 28, 28) float32 in [0, 1], or those of
-their own input_shape, and standardise them themselves.
+arrays or lists. Networks take pixels (N, 3, 28, 28) float32 in [0, 1] and standardise
+them themselves.
 The domain label of the source is 0, that of the target 1.
 """
 

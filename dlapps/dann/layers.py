@@ -6,7 +6,6 @@ classifier; the recipe that adapts better has a larger one. They take pixels (N,
 source and 1 for the target.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps.core.checks import check_counts
 from dlapps.core.runtime import channels_last, drawn_from
 
 # Mean and standard deviation of MNIST's training pixels, used for both domains.
@@ -57,12 +55,11 @@ def reversal_schedule(slope: float) -> Callable[[float], float]:
 
     It starts at 0. With the paper's slope of 10 it ends near 1.
     """
-    # A checkpoint compares the values that a `partial` binds.
-    return functools.partial(_rise, slope)
 
+    def weight(progress: float) -> float:
+        return 2 / (1 + math.exp(-slope * progress)) - 1
 
-def _rise(slope: float, progress: float) -> float:
-    return 2 / (1 + math.exp(-slope * progress)) - 1
+    return weight
 
 
 class Standardise(nn.Module):
@@ -74,49 +71,30 @@ class Standardise(nn.Module):
 
 
 class FeatureExtractor(nn.Sequential):
-    """Pixels (N, C, H, W) to features (N, 48 (H / 4) (W / 4)).
+    """Pixels (N, 3, 28, 28) to features (N, 2352).
 
     normalisation: the first layer, `Standardise` by default.
-    input_shape: (C, H, W) of the pixels.
     """
 
-    def __init__(
-        self,
-        normalisation: nn.Module | None = None,
-        input_shape: tuple[int, int, int] = (3, 28, 28),
-    ) -> None:
+    def __init__(self, normalisation: nn.Module | None = None) -> None:
         if normalisation is None:
             normalisation = Standardise()
         super().__init__(
-            normalisation,                                    # (N, 3, 28, 28)
-            nn.Conv2d(input_shape[0], 32, 5, padding=2),      # (N, 32, 28, 28)
+            normalisation,                          # (N, 3, 28, 28)
+            nn.Conv2d(3, 32, 5, padding=2),         # (N, 32, 28, 28)
             nn.ReLU(),
-            nn.MaxPool2d(2),                                  # (N, 32, 14, 14)
-            nn.Conv2d(32, 48, 5, padding=2),                  # (N, 48, 14, 14)
+            nn.MaxPool2d(2),                        # (N, 32, 14, 14)
+            nn.Conv2d(32, 48, 5, padding=2),        # (N, 48, 14, 14)
             nn.ReLU(),
-            nn.MaxPool2d(2),                                  # (N, 48, 7, 7)
-            nn.Flatten(),                                     # (N, 2352)
+            nn.MaxPool2d(2),                        # (N, 48, 7, 7)
+            nn.Flatten(),                           # (N, 2352)
         )  # fmt: skip
-        self.input_shape = input_shape
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Return the features (N, D) of pixels (N, C, H, W).
-
-        Raises ValueError for pixels of another shape than input_shape.
-        """
-        if pixels.shape[1:] != self.input_shape:
-            sizes = ", ".join(map(str, self.input_shape))
-            raise ValueError(
-                f"expected pixels (N, {sizes}), got {tuple(pixels.shape)}; resize the "
-                "pictures, or make the network with their input_shape."
-            )
-        return super().forward(pixels)
 
 
 class LabelPredictor(nn.Sequential):
     """Features (N, D) to class logits (N, K)."""
 
-    def __init__(self, num_features: int = 2352, num_classes: int = 10) -> None:
+    def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__(
             nn.Linear(num_features, 100),    # (N, 100)
             nn.ReLU(),
@@ -129,7 +107,7 @@ class LabelPredictor(nn.Sequential):
 class DomainClassifier(nn.Sequential):
     """Features (N, D) to domain logits (N,), positive for the target."""
 
-    def __init__(self, num_features: int = 2352) -> None:
+    def __init__(self, num_features: int) -> None:
         super().__init__(
             nn.Linear(num_features, 100),    # (N, 100)
             nn.ReLU(),
@@ -141,10 +119,9 @@ class DomainClassifier(nn.Sequential):
 class DomainAdversarialNetwork(nn.Module):
     """A feature extractor, a label predictor and a domain classifier.
 
-    The same seed gives the same weights. The network returns the class logits (N, K).
-
-    Trainings take any module with these three parts and num_classes. Its input_shape,
-    (C, H, W), says how many channels it takes; without one it takes 3.
+    The same seed gives the same weights. The network returns the class logits (N, K) of
+    pixels (N, 3, 28, 28). Trainings take any module with these three parts and
+    num_classes.
     """
 
     def __init__(
@@ -152,22 +129,17 @@ class DomainAdversarialNetwork(nn.Module):
         seed: int = 0,
         num_classes: int = 10,
         normalisation: nn.Module | None = None,
-        input_shape: tuple[int, int, int] = (3, 28, 28),
     ) -> None:
         super().__init__()
-        check_counts(num_classes=num_classes)
-        self.input_shape = input_shape
         self.num_classes = num_classes
-        _, height, width = input_shape
-        num_features = 48 * (height // 4) * (width // 4)
         with drawn_from(seed):
-            self.feature_extractor = FeatureExtractor(normalisation, input_shape)
-            self.label_predictor = LabelPredictor(num_features, num_classes)
-            self.domain_classifier = DomainClassifier(num_features)
+            self.feature_extractor = FeatureExtractor(normalisation)
+            self.label_predictor = LabelPredictor(2352, num_classes)
+            self.domain_classifier = DomainClassifier(2352)
         channels_last(self)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return the class logits (N, K) of pixels (N, *input_shape) in [0, 1]."""
+        """Return the class logits (N, K) of pixels (N, 3, 28, 28) in [0, 1]."""
         return self.label_predictor(self.feature_extractor(pixels))
 
 

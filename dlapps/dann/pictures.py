@@ -18,13 +18,11 @@ from torch import Tensor, nn
 from dlapps.core import training
 from dlapps.core.arrays import as_labels
 from dlapps.core.images import as_uint8, warp
-from dlapps.core.metrics import entropy
 from dlapps.core.runtime import Bar, device_of, run_once
 from dlapps.core.training import Augment, epoch_size
 from dlapps.dann.settings import Settings
 
 PREDICTED_AT_ONCE = 500
-NUM_WATCHED = 1000
 
 
 class Domains(NamedTuple):
@@ -43,16 +41,15 @@ class Domains(NamedTuple):
 class DomainBatch(NamedTuple):
     """A batch of both domains.
 
-    source, target: pixels (N, C, H, W).
+    source, target: pixels (N, 3, H, W).
     classes: those of the source (N,).
-    source_rows, target_rows: where the images stand in their domains, (N,) each.
+    target_rows: where the target's images stand in their domain (N,).
     progress: the share of the training that is over, in [0, 1).
     """
 
     source: Tensor
     target: Tensor
     classes: Tensor
-    source_rows: Tensor
     target_rows: Tensor
     progress: float
 
@@ -62,19 +59,12 @@ def as_domains(
 ) -> Domains:
     """Check the domains of a training; convert them by `as_uint8` and `as_labels`.
 
-    Raises ValueError for pictures of two sizes or of a size that the network does not
-    take.
+    Raises ValueError for pictures of a size that the network does not take.
     """
     source = as_uint8(source)
     target = as_uint8(target)
-    if source.shape[1:3] != target.shape[1:3]:
-        height, width = source.shape[1:3]
-        target_height, target_width = target.shape[1:3]
-        raise ValueError(
-            f"expected domains of one size, got {height} x {width} and "
-            f"{target_height} x {target_width} pixels; resize one of them."
-        )
     check_size(network, source)
+    check_size(network, target)
     labels = as_labels(labels, len(source), num_classes_of(network))
     return Domains(source, labels, target)
 
@@ -92,39 +82,19 @@ def num_classes_of(network: nn.Module) -> int:
 
 def check_size(network: nn.Module, pictures: Tensor) -> None:
     """Raise ValueError if a network fails on pictures of this size."""
-    pixels = batch_to_pixels(pictures[:2], channels=channels_of(network))
-    run_once(network, pixels, name="a network")
+    run_once(network, batch_to_pixels(pictures[:2]), name="a network")
 
 
-def batch_to_pixels(
-    pictures: ArrayLike, device: torch.device | str = "cpu", channels: int = 3
-) -> Tensor:
+def batch_to_pixels(pictures: ArrayLike, device: torch.device | str = "cpu") -> Tensor:
     """Convert pictures uint8 (N, H, W) or (N, H, W, 3) to pixels in [0, 1].
 
-    Returns float32 (N, C, H, W), stored with channels last. A grey picture is copied to
-    all channels. Raises ValueError for colour pictures if C is 1.
+    Returns float32 (N, 3, H, W), stored with channels last. A grey picture is copied to
+    all channels.
     """
     pixels = as_uint8(pictures).to(device).float().div(255)
     if pixels.ndim == 3:
-        pixels = pixels.unsqueeze(3).expand(-1, -1, -1, channels).contiguous()
-    elif channels != pixels.shape[3]:
-        raise ValueError(
-            f"expected grey pictures (N, H, W) for a network of {channels} channels, "
-            f"got {tuple(pixels.shape)}; convert them to grey, or make a network of "
-            "3 channels."
-        )
+        pixels = pixels.unsqueeze(3).expand(-1, -1, -1, 3).contiguous()
     return pixels.permute(0, 3, 1, 2)
-
-
-def channels_of(network: nn.Module) -> int:
-    """Return the number of channels that a network or a feature extractor takes.
-
-    It is the first number of its input_shape, else its channels, else 3.
-    """
-    input_shape = getattr(network, "input_shape", None)
-    if input_shape is None:
-        return getattr(network, "channels", 3)
-    return input_shape[0]
 
 
 def draw_rows(number: int, total: int, generator: torch.Generator) -> Tensor:
@@ -155,21 +125,19 @@ def draw_domain_batches(
     """
     source, labels, target = domains
     device = device_of(network)
-    channels = channels_of(network)
     size = settings.batch_size
     number = epoch_size(len(source), size)
     order = draw_rows(len(source), len(source), generator)[:number].split(size)
     target_order = draw_rows(len(target), len(source), generator)[:number].split(size)
-    for step, source_rows in enumerate(Bar(order)):
+    for step, rows in enumerate(Bar(order)):
         target_rows = target_order[step]
-        source_pixels = batch_to_pixels(source[source_rows], device, channels)
+        pixels = batch_to_pixels(source[rows], device)
         if augment:
-            source_pixels = augment(source_pixels, generator)
+            pixels = augment(pixels, generator)
         yield DomainBatch(
-            source=source_pixels,
-            target=batch_to_pixels(target[target_rows], device, channels),
-            classes=labels[source_rows].to(device),
-            source_rows=source_rows,
+            source=pixels,
+            target=batch_to_pixels(target[target_rows], device),
+            classes=labels[rows].to(device),
             target_rows=target_rows,
             progress=(epoch + step / len(order)) / settings.num_epochs,
         )
@@ -183,9 +151,7 @@ def predict(network: nn.Module, images: ArrayLike, precision: str = "fast") -> T
     images: uint8 (N, H, W) or (N, H, W, 3).
     precision: as for `runtime.autocast`.
     """
-    prepare = functools.partial(
-        batch_to_pixels, device=device_of(network), channels=channels_of(network)
-    )
+    prepare = functools.partial(batch_to_pixels, device=device_of(network))
     return training.predict(
         network,
         as_uint8(images),
@@ -203,26 +169,6 @@ def accuracy(
     precision: as for `runtime.autocast`.
     """
     return training.accuracy(predict(network, images, precision), labels)
-
-
-def target_diversity(network: nn.Module, domains: Domains) -> float:
-    """Return `class_diversity` of the first NUM_WATCHED target images.
-
-    The number of classes is that of the source.
-    """
-    logits = predict(network, domains.target[:NUM_WATCHED])
-    return class_diversity(logits, len(domains.labels.unique()))
-
-
-def class_diversity(logits: Tensor, num_classes: int) -> float:
-    """Measure how many classes a network predicts, from logits (N, K).
-
-    It is the entropy of the mean prediction, divided by log(num_classes): 1 if so many
-    classes are predicted equally often, near 0 if nearly all pictures fall into one,
-    and above 1 if the network predicts further classes.
-    """
-    mean = logits.softmax(1).mean(0)
-    return entropy(mean) / math.log(max(2, num_classes))
 
 
 def random_affine(

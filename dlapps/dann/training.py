@@ -6,8 +6,6 @@ empty domain, and DivergenceError for a loss that is not finite.
 """
 
 import warnings
-from dataclasses import asdict
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,13 +14,13 @@ from torch import Tensor
 
 from dlapps.core import paths
 from dlapps.core.arrays import as_labels
-from dlapps.core.checks import check_name
 from dlapps.core.images import as_uint8
 from dlapps.core.runtime import autocast, device_of
 from dlapps.core.training import (
     Augment,
     History,
     Means,
+    Monitor,
     count_batches,
     draw_batches,
     minimise,
@@ -37,11 +35,9 @@ from dlapps.dann.layers import (
 from dlapps.dann.pictures import (
     as_domains,
     batch_to_pixels,
-    channels_of,
     check_size,
     draw_domain_batches,
     num_classes_of,
-    target_diversity,
 )
 from dlapps.dann.settings import PRACTICAL, SOURCE_ONLY, Settings
 
@@ -70,21 +66,12 @@ def dann_losses(
     class_logits = network.label_predictor(features[: len(source)])
     class_loss = F.cross_entropy(class_logits.float(), labels)
     reversed_features = GradientReversal.apply(features, weight)
-    domain_logits = network.domain_classifier(reversed_features)
-    loss, measured = domain_loss(domain_logits, len(source))
-    return class_loss, loss, measured
-
-
-def domain_loss(logits: Tensor, num_source: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the loss of a domain classifier, and its loss and accuracy by name.
-
-    logits: (N,) or (N, 1), those of the source first. Their domain label is 0.
-    """
-    logits = logits.float().flatten()
-    is_target = torch.arange(len(logits), device=logits.device) >= num_source
-    loss = F.binary_cross_entropy_with_logits(logits, is_target.float())
-    correct = (logits > 0) == is_target
-    return loss, {"domain_loss": loss, "domain_accuracy": correct.float().mean()}
+    domain_logits = network.domain_classifier(reversed_features).float().flatten()
+    is_target = torch.arange(len(features), device=features.device) >= len(source)
+    domain_loss = F.binary_cross_entropy_with_logits(domain_logits, is_target.float())
+    correct = (domain_logits > 0) == is_target
+    measured = {"domain_loss": domain_loss, "domain_accuracy": correct.float().mean()}
+    return class_loss, domain_loss, measured
 
 
 def fit_source_only(
@@ -94,20 +81,19 @@ def fit_source_only(
     settings: Settings = SOURCE_ONLY,
     seed: int = 0,
     augment: Augment | None = None,
-    **options: Any,
+    monitor: Monitor | None = None,
 ) -> History:
     """Train a classifier on one domain, and return its history, class_loss.
 
     The learning rates are those of `fit_dann`, so that the two can be compared.
 
     augment: a function of a batch of pixels and a generator, such as `random_affine`.
-    options: monitor and checkpoint, as `run_epochs` takes them.
+    monitor: a function of the network and the epoch, which may return measurements.
     """
     images = as_uint8(images)
     labels = as_labels(labels, len(images), num_classes_of(network))
     check_size(network, images)
     device = device_of(network)
-    channels = channels_of(network)
     optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
     num_steps = count_batches(len(images), settings.batch_size)
 
@@ -118,7 +104,7 @@ def fit_source_only(
         for step, rows in enumerate(batches):
             progress = (epoch + step / num_steps) / settings.num_epochs
             optimiser.param_groups[0]["lr"] = settings.rate(progress)
-            pixels = batch_to_pixels(images[rows], device, channels)
+            pixels = batch_to_pixels(images[rows], device)
             if augment:
                 pixels = augment(pixels, generator)
             with autocast(device):
@@ -128,21 +114,7 @@ def fit_source_only(
             means.add({"class_loss": loss}, len(rows))
         return means.as_numbers()
 
-    identity = {
-        **asdict(settings),
-        "augment": augment,
-        "images": images,
-        "labels": labels,
-    }
-    return run_epochs(
-        train_epoch,
-        network,
-        {"optimiser": optimiser},
-        identity,
-        settings.num_epochs,
-        seed,
-        **options,
-    )
+    return run_epochs(train_epoch, network, {}, {}, settings.num_epochs, seed, monitor)
 
 
 def fit_dann(
@@ -153,19 +125,18 @@ def fit_dann(
     settings: Settings = PRACTICAL,
     seed: int = 0,
     augment: Augment | None = None,
-    **options: Any,
+    monitor: Monitor | None = None,
 ) -> History:
     """Train on labelled source images and unlabelled target images.
 
     An epoch is a pass through the source; target images are drawn independently.
 
     augment: changes the source alone, as in `fit_source_only`.
-    options: monitor and checkpoint, as `run_epochs` takes them.
+    monitor: as in `fit_source_only`.
 
-    Returns the history: class_loss, domain_loss, domain_accuracy, target_diversity,
-    reversal_weight, and the measurements of the monitor. target_diversity is
-    `class_diversity` of the predictions for the first NUM_WATCHED target images.
-    Warns if the domain classifier was practically never wrong in the last two epochs.
+    Returns the history: class_loss, domain_loss, domain_accuracy, reversal_weight, and
+    the measurements of the monitor. Warns if the domain classifier was practically
+    never wrong in the last two epochs.
     """
     domains = as_domains(network, source, labels, target)
     device = device_of(network)
@@ -181,25 +152,16 @@ def fit_dann(
             optimiser.param_groups[0]["lr"] = settings.rate(batch.progress)
             weight = settings.weight(batch.progress)
             with autocast(device):
-                class_loss, loss, measured = dann_losses(
+                class_loss, domain_loss, measured = dann_losses(
                     network, batch.source, batch.target, batch.classes, weight
                 )
-            minimise(class_loss + loss, optimiser, settings.max_norm)
+            minimise(class_loss + domain_loss, optimiser, settings.max_norm)
             means.add({"class_loss": class_loss, **measured}, len(batch.classes))
-        return {
-            **means.as_numbers(),
-            "target_diversity": target_diversity(network, domains),
-            "reversal_weight": settings.weight((epoch + 1) / settings.num_epochs),
-        }
+        end = (epoch + 1) / settings.num_epochs
+        return {**means.as_numbers(), "reversal_weight": settings.weight(end)}
 
     history = run_epochs(
-        train_epoch,
-        network,
-        {"optimiser": optimiser},
-        {**asdict(settings), **domains._asdict(), "augment": augment},
-        settings.num_epochs,
-        seed,
-        **options,
+        train_epoch, network, {}, {}, settings.num_epochs, seed, monitor
     )
     _warn_of_a_winner(history, settings)
     return history
@@ -218,19 +180,14 @@ def _warn_of_a_winner(history: History, settings: Settings) -> None:
         )
 
 
-# The trainings whose networks come with the code.
-TRAININGS = ("source only", "DANN", "flat colours", "textures")
-
-
 def load_trained(way: str) -> DomainAdversarialNetwork:
-    """Load a committed network, one of TRAININGS, in eval mode.
+    """Load a committed network in eval mode: "source only", "DANN", "flat colours" or
+    "textures".
 
     It was trained from seed 0 on all of MNIST: twenty epochs with PAPER's settings for
     "source only" and "DANN", which saw MNIST-M with the photos of BSDS500 as well;
-    three epochs for the others, on digits that lie on random grounds. Raises ValueError
-    for another name.
+    three epochs for the others, on digits that lie on random grounds.
     """
-    check_name("a training", way, TRAININGS)
     name = way.lower().replace(" ", "-")
     path = paths.require_network(f"mnistm-{name}.pt", "the network")
     return load_weights(DomainAdversarialNetwork(), path)

@@ -91,29 +91,14 @@ def test_a_run_that_fails_ends_the_sweep_and_no_worker(processes):
         assert list(sweep({"again": int}, "runs")) == [("again", 0)]
 
 
-def test_a_study_gives_the_same_in_other_processes(processes, home):
+def test_a_study_gives_the_same_in_other_processes(processes):
     domains = make_domains()
     names = ("slope 10", "weight 1")
     calls = {name: partial(dann.train, name, 1, domains) for name in names}
     serial = dict(sweep(calls, "here"))
-    networks = [dann.weights_path(name, 1).read_bytes() for name in names]
-    for path in (home / "data" / "cache" / "mnistm").iterdir():
-        path.unlink()
     with processes():
         parallel = dict(sweep(calls, "elsewhere"))
     assert parallel == serial
-    assert [dann.weights_path(name, 1).read_bytes() for name in names] == networks
-
-
-def test_a_training_that_is_done_and_not_written_is_not_made_again(home, monkeypatch):
-    domains = make_domains()
-    entry = dann.train("source only", 2, domains)
-    # What every epoch would end with.
-    monkeypatch.setattr(dann, "measure", None)
-    assert dann.train("source only", 2, domains) == entry
-    dann.add_entry("source only", 2, entry)
-    assert runs.load_parts("mnistm")["runs"]["source only"]["2"] == entry
-    assert not dann.checkpoint_path("source only", 2).exists()
 
 
 def test_another_configuration_of_joblib_is_honoured(home):
