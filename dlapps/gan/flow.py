@@ -200,20 +200,17 @@ def sample(
 
     The noise has this seed, and follows the velocity in steps of equal length (Euler).
     """
-    settings = network.settings
+    size = network.settings.size
     device = device_of(network)
-    labels = as_tensor(labels)
-    labels = as_labels(labels, labels.numel(), settings.num_classes)
-    shape = (len(labels), 1, settings.size, settings.size)
-    noise = torch.randn(shape, generator=make_generator(seed))
+    labels = as_tensor(labels).long()
+    noise = torch.randn(len(labels), 1, size, size, generator=make_generator(seed))
     images = []
-    for start in Bar(range(0, len(labels), BATCH)):
-        x = noise[start : start + BATCH].to(device)
-        asked = labels[start : start + BATCH].to(device)
+    for x, asked in zip(noise.split(BATCH), labels.split(BATCH), strict=True):
+        x = x.to(device)
         with autocast(device):
             for step in range(num_steps):
                 times = x.new_full((len(x),), step / num_steps)
-                x = x + network(x, times, asked) / num_steps
+                x = x + network(x, times, asked.to(device)) / num_steps
         images.append(x.clamp(-1, 1).cpu())
     return torch.cat(images)
 
