@@ -4,7 +4,8 @@ Training sees the train split alone. Samples are compared with the test split, a
 are train images: no generator is expected to pass them.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -40,35 +41,32 @@ COMMITTED = {
 def fit(name: str, seed: int) -> gan.Training:
     """One training."""
     trial = RUNS[name].trial
-    images, digits = load_images("train", trial.size)
-    labels = None
+    images, labels = load_images("train", trial.size)
     if trial.num_classes == 1:
-        labels = torch.zeros_like(digits)
-    elif trial.num_classes:
-        labels = digits
-    return fit_trial(images, trial, seed, labels=labels, frame_every=200)
+        labels = torch.zeros_like(labels)
+    if not trial.num_classes:
+        return fit_trial(images, trial, seed, frame_every=200)
+    return fit_trial(images, trial, seed, labels, frame_every=200)
 
 
 def train(name: str, seed: int) -> tuple[gan.Training, Entry]:
-    """One training and its entry: scores, and the history if it is watched."""
+    """One training and its entry: scores, and the gradient's lengths if watched."""
     training = fit(name, seed)
-    scores = Judge().score_generator(training.generator, training.settings, seed)
+    scores = Judge().score_generator(training.generator, seed)
     entry: Entry = {"scores": scores}
     if (name, seed) in WATCHED:
-        gradient = thin(training.history)["generator_gradient"]
+        gradient = thin(training.history.generator_gradient)
         entry["history"] = {"generator_gradient": gradient}
     return training, entry
 
 
-def thin(history: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
-    """Means of about 100 parts of a history, rounded, by name: enough for a plot."""
-    length = -(-len(history["generator_loss"]) // 100)
-    thinned: dict[str, list[float]] = {}
-    for name, values in history.items():
-        thinned[name] = []
-        for start in range(0, len(values), length):
-            mean = np.mean(values[start : start + length])
-            thinned[name].append(float(f"{mean:.4g}"))
+def thin(values: Sequence[float]) -> list[float]:
+    """Means of about 100 parts of a history, rounded: enough for a plot."""
+    length = math.ceil(len(values) / 100)
+    thinned = []
+    for start in range(0, len(values), length):
+        mean = np.mean(values[start : start + length])
+        thinned.append(float(f"{mean:.4g}"))
     return thinned
 
 
@@ -101,15 +99,14 @@ def make_gan() -> Path:
 def make_gan_course() -> Path:
     """Keep frames and losses in the course of one training, for a figure."""
     training = fit("dcgan practical", 0)
-    history = thin(training.history)
+    history = training.history
     arrays = {
         "frames": training.frames.numpy()[:12, :5],
         "moments": np.array(training.frame_batches[:12]),
+        "discriminator_loss": np.array(thin(history.discriminator_loss), np.float32),
+        "generator_loss": np.array(thin(history.generator_loss), np.float32),
     }
-    for name in ("discriminator_loss", "generator_loss"):
-        arrays[name] = np.array(history[name], np.float32)
-    results.save_arrays("gan-course", arrays)
-    return find_report().results / "gan-course.npz"
+    return results.save_arrays("gan-course", arrays)
 
 
 def save_samples(name: str, training: gan.Training) -> None:
@@ -117,8 +114,9 @@ def save_samples(name: str, training: gan.Training) -> None:
 
     They are sixteen, or ten of each class.
     """
-    path = find_report().results / "gan.npz"
-    samples = results.load_arrays("gan") if path.exists() else {}
+    samples = {}
+    if (find_report().results / "gan.npz").exists():
+        samples = results.load_arrays("gan")
     number = 100 if training.settings.num_classes else 16
     samples[name] = training.frames.numpy()[-1:, :number]
     results.save_arrays("gan", samples)

@@ -17,7 +17,6 @@ from dlapps.core.images import warp
 from dlapps.core.runtime import make_generator
 from dlapps.core.weights import save_weights
 from dlapps.gan import judge
-from dlapps.gan.networks import Settings
 from labreport.report import find_report, write_atomically
 
 Scores = dict[str, object]
@@ -122,15 +121,12 @@ class Judge:
             "class_shares": [round(share, 4) for share in shares.tolist()],
         }
 
-    def score_generator(self, generator: Any, settings: Settings, seed: int) -> Scores:
+    def score_generator(self, generator: Any, seed: int) -> Scores:
         """`score` of a generator's samples; `score_conditional`, if it takes digits."""
-        if settings.num_classes == 10:
-            return self.score_conditional(partial(draw_digits, generator), seed)
+        if getattr(generator, "num_classes", 0) == 10:
+            return self.score_conditional(partial(draw, generator), seed)
         labels = torch.zeros(NUM_SAMPLES, dtype=torch.int64)
-        told_nothing = settings.num_classes == 1
-        return self.score(
-            draw(generator, NUM_SAMPLES, seed, labels if told_nothing else None)
-        )
+        return self.score(draw(generator, labels, seed))
 
     def score_conditional(
         self, draw: Callable[[Tensor, int], Tensor], seed: int
@@ -168,21 +164,19 @@ class Judge:
         By this classifier ("black and grey"), and by one that saw digits on black alone
         ("black alone"): {score: {classifier: a value for each ground}}.
         """
-        images = self.train[0][self.rows[:NUM_SAMPLES]]
-        labels = self.train[1][self.rows[:NUM_SAMPLES]]
         train_images, train_labels = self.train
+        images = train_images[self.rows[:NUM_SAMPLES]]
+        labels = train_labels[self.rows[:NUM_SAMPLES]]
         on_black = gan.fit_digit_classifier(train_images, train_labels, NUM_EPOCHS)
-        recalls: dict[str, list[object]] = {}
-        accuracies: dict[str, list[float]] = {}
         judges = {"black and grey": self, "black alone": Judge(on_black)}
-        for name, one in judges.items():
-            recalls[name] = []
-            accuracies[name] = []
-            for level in GROUNDS:
-                grey = level + images.float() * ((255 - level) / 255)
-                grey = grey.round().byte()
-                share = share_read(one.classifier, grey, labels)
+        recalls: dict[str, list[object]] = {name: [] for name in judges}
+        accuracies: dict[str, list[float]] = {name: [] for name in judges}
+        for level in GROUNDS:
+            grey = level + images.float() * ((255 - level) / 255)
+            grey = grey.round().byte()
+            for name, one in judges.items():
                 recalls[name].append(one.score(grey)["recall"])
+                share = share_read(one.classifier, grey, labels)
                 accuracies[name].append(round(share, 4))
         grounds = list(GROUNDS)
         return {"ground": grounds, "recall": recalls, "accuracy": accuracies}
@@ -209,15 +203,14 @@ def teach(images: Tensor, labels: Tensor, seed: int) -> float:
     return share_read(classifier, *load_images("test"))
 
 
-def draw_digits(generator: Any, labels: Tensor, seed: int) -> Tensor:
-    """Samples uint8 (N, 32, 32) of a generator for labels (N,)."""
-    return draw(generator, len(labels), seed, labels)
+def draw(generator: Any, labels: Tensor, seed: int) -> Tensor:
+    """Samples uint8 (N, 32, 32) of a generator for labels (N,), which it may not take.
 
-
-def draw(
-    generator: Any, number: int, seed: int, labels: Tensor | None = None
-) -> Tensor:
-    """Samples uint8 (number, 32, 32) of a generator; other sizes are resized."""
-    z = gan.draw_latents(number, generator.latent_dim, 10_000 + seed)
-    samples = gan.to_uint8(gan.sample(generator, z, labels))
-    return gan.prepare_images(samples, judge.SIZE)
+    Other sizes are resized.
+    """
+    z = gan.draw_latents(len(labels), generator.latent_dim, 10_000 + seed)
+    if isinstance(generator, gan.ConditionalGenerator):
+        images = gan.sample(generator, z, labels)
+    else:
+        images = gan.sample(generator, z)
+    return gan.prepare_images(gan.to_uint8(images), judge.SIZE)

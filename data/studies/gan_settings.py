@@ -19,12 +19,12 @@ class Trial(gan.Settings):
     """Settings with what only a study compares.
 
     discriminator_sees_labels: whether the discriminator of a conditional GAN is D(x, y)
-    or D(x). norm: what holds the activations of D(x) in range, "batch" or "spectral";
-    D(x, y) has batch norm. initialised: by N(0, .02), else as PyTorch does.
+    or D(x). spectral: whether D(x) has spectral norm instead of batch norm.
+    initialised: by N(0, .02), else as PyTorch does.
     """
 
     discriminator_sees_labels: bool = True
-    norm: str = "batch"
+    spectral: bool = False
     initialised: bool = True
 
 
@@ -60,21 +60,23 @@ def make_discriminator(trial: Trial) -> nn.Module:
     if trial.num_classes and trial.discriminator_sees_labels:
         return gan.ConditionalDiscriminator(trial)
     discriminator = gan.Discriminator(trial)
-    change_norm(discriminator.layers, trial.norm)
+    if trial.spectral:
+        change_norm(discriminator.layers)
     if trial.num_classes:
         return UnlabelledDiscriminator(discriminator)
     return discriminator
 
 
-def change_norm(layers: nn.Sequential, norm: str) -> None:
-    """Give a discriminator's layers the norm of that name in `Trial`."""
-    if norm == "spectral":
-        for place, layer in enumerate(layers):
-            if isinstance(layer, nn.BatchNorm2d):
-                layers[place] = nn.Identity()
-            if isinstance(layer, nn.Conv2d):
-                # The largest singular value becomes 1 (Miyato et al. 2018, eq. 8).
-                spectral_norm(layer)
+def change_norm(layers: nn.Sequential) -> None:
+    """Let the largest singular value of each convolution be 1, in place of batch norm.
+
+    This is spectral norm (Miyato et al. 2018, eq. 8).
+    """
+    for place, layer in enumerate(layers):
+        if isinstance(layer, nn.BatchNorm2d):
+            layers[place] = nn.Identity()
+        if isinstance(layer, nn.Conv2d):
+            spectral_norm(layer)
 
 
 def fit_trial(
@@ -115,7 +117,7 @@ def tune(trial: Trial) -> Trial:
 
 PRACTICAL = Trial()
 CONDITIONAL = Trial(generator_channels=128, discriminator_channels=128, num_classes=10)
-STEADY = replace(PRACTICAL, size=64, norm="spectral", average=0.999, anneal=True)
+STEADY = replace(PRACTICAL, size=64, spectral=True, average=0.999, anneal=True)
 # The central ones have ten seeds; one thing changed in the practical's has three.
 RUNS = {
     "dcgan practical": Run(PRACTICAL, 10),

@@ -30,7 +30,7 @@ TINY = Trial(
 RUNS = {
     "dcgan practical": Run(TINY, 2),
     "cdcgan told nothing": Run(replace(TINY, num_classes=1, average=0.9), 1),
-    "dcgan 64 x 64, steady": Run(replace(TINY, size=64, norm="spectral"), 1),
+    "dcgan 64 x 64, steady": Run(replace(TINY, size=64, spectral=True), 1),
     "cdcgan tuned": Run(replace(TINY, num_classes=10, average=0.9), 2),
 }
 FLOW = replace(flow.STANDARD, channels=(8, 8, 8), num_epochs=1, batch_size=20)
