@@ -5,7 +5,6 @@ that log D = -softplus(-s) and log(1 - D) = -softplus(s), which do not overflow.
 """
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -37,9 +36,8 @@ def non_saturating_loss(fake: Tensor) -> Tensor:
     return F.softplus(-fake).mean()
 
 
-Loss = Callable[[Tensor], Tensor]
 # The generator's losses by their names in the settings.
-LOSSES: dict[str, Loss] = {
+LOSSES = {
     "non-saturating": non_saturating_loss,
     "saturating": saturating_loss,
 }
