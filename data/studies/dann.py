@@ -17,7 +17,7 @@ from dlapps.core.training import DivergenceError
 from dlapps.core.weights import save_weights
 from labreport.report import find_report
 from labreport.results import Entry
-from studies.dann_methods import Shifted, domains_apart
+from studies.dann_methods import domains_apart, shifted_accuracy
 from studies.dann_runs import GROUNDS, PACKAGED, RUNS, STROKES, Domains, load_domains
 from studies.runs import Calls, add_entries, make_missing
 
@@ -71,7 +71,7 @@ def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
     images = domains.target.test_images
     labels = domains.target.test_labels
     if isinstance(network, dann.ImprovedNetwork):
-        scores["shifted_accuracy"] = dann.accuracy(Shifted(network), images, labels)
+        scores["shifted_accuracy"] = shifted_accuracy(network, images, labels)
     if run.held_out:
         others = domains.other_strokes
         scores["other_strokes_accuracy"] = dann.accuracy(network, others, labels)

@@ -1,35 +1,28 @@
 """What Chapter 3's studies measure: readings by several views, domains told apart."""
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from sklearn.model_selection import cross_val_score
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
 from dlapps import dann
 from dlapps.core.runtime import make_generator
+from dlapps.core.training import accuracy
 
 
-class Shifted(nn.Module):
-    """Mean probabilities of a network over a picture and its four shifts by a pixel.
+def shifted_accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """The accuracy of mean probabilities over a picture and its four shifts by a pixel.
 
-    Called with pixels (N, C, H, W), it gives these (N, K). What a shift uncovers
-    repeats the border.
+    What a shift uncovers repeats the border. images: uint8 (N, H, W, 3).
     """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Probabilities (N, K)."""
-        height, width = pixels.shape[2:]
-        padded = F.pad(pixels, (1, 1, 1, 1), mode="replicate")
-        probabilities = []
-        for top, left in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2)):
-            view = padded[:, :, top : top + height, left : left + width]
-            probabilities.append(self.network(view).float().softmax(1))
-        return torch.stack(probabilities).mean(0)
+    height, width = images.shape[1:3]
+    padded = np.pad(images.numpy(), ((0, 0), (1, 1), (1, 1), (0, 0)), "edge")
+    total = torch.zeros(())
+    for top, left in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2)):
+        view = padded[:, top : top + height, left : left + width]
+        total = total + dann.predict(network, view).softmax(1)
+    return accuracy(total, labels)
 
 
 def domains_apart(network: nn.Module, source: Tensor, target: Tensor) -> float:

@@ -17,7 +17,6 @@ from dlapps.core.training import Augment, Monitor
 from dlapps.dann import PAPER, PRACTICAL, SOURCE_ONLY, History, Settings
 from studies.dann_recipe import (
     IMPROVED,
-    ImprovedSettings,
     draw_grounds,
     draw_textures,
     fit_improved,
@@ -133,12 +132,16 @@ def adapted(
     seed: int,
     monitor: Monitor | None,
     fit: Callable[..., History] = dann.fit_dann,
+    knows_target: bool = False,
     **options: Any,
 ) -> History:
     """Train on the source, and on the target's pictures without their labels.
 
     fit: `fit_dann`, or a training that takes the same arguments.
+    knows_target: whether the recipe gets the target's labels, not pseudo-labels.
     """
+    if knows_target:
+        options["target_labels"] = domains.target.labels
     return fit(
         network,
         domains.source.images,
@@ -148,28 +151,6 @@ def adapted(
         seed,
         monitor=monitor,
         **options,
-    )
-
-
-def with_target_labels(
-    network: Network,
-    domains: Domains,
-    settings: ImprovedSettings,
-    seed: int,
-    monitor: Monitor | None,
-) -> History:
-    """Train by the recipe with the target's labels in the place of pseudo-labels."""
-    source = domains.source
-    target = domains.target
-    return fit_improved(
-        network,
-        source.images,
-        source.labels,
-        target.images,
-        settings,
-        seed,
-        target.labels,
-        monitor,
     )
 
 
@@ -186,7 +167,9 @@ RUNS = {
     "improved, source alone": Run(
         by_recipe, replace(IMPROVED, threshold=2.0), dann.ImprovedNetwork
     ),
-    "improved, target labels": Run(with_target_labels, IMPROVED, dann.ImprovedNetwork),
+    "improved, target labels": Run(
+        partial(by_recipe, knows_target=True), IMPROVED, dann.ImprovedNetwork
+    ),
 }
 # Question 3, and question 1: with weight 0 the features do not hear of the domain
 # classifier.

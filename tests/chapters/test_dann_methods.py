@@ -13,18 +13,22 @@ def features(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_a_shifted_network_gives_the_mean_probability_of_five_views():
-    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
-    pixels = torch.rand(2, 1, 3, 4, generator=torch.Generator().manual_seed(0))
-    rows = torch.arange(3)
-    columns = torch.arange(4)
-    total = 0
-    for down, right in ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)):
-        # What a shift uncovers repeats the border.
-        view = pixels[:, :, (rows + down).clamp(0, 2)]
-        view = view[..., (columns + right).clamp(0, 3)]
-        total = total + network(view).softmax(1)
-    torch.testing.assert_close(dann_methods.Shifted(network)(pixels), total / 5)
+def test_a_bar_at_the_border_is_read_in_most_of_its_shifts():
+    """The network reads 1 where the first column is bright. A shift repeats the border,
+    or moves another column there.
+    """
+
+    class FirstColumn(nn.Module):
+        def forward(self, pixels):
+            bright = pixels[:, 0, :, 0].mean(1)
+            return torch.stack([0.5 - bright, bright - 0.5], 1)
+
+    images = torch.zeros(3, 6, 6, 3, dtype=torch.uint8)
+    images[0, :, 0] = 255  # bright in four of five views
+    images[1, :, 1] = 255  # in one
+    images[2, 0, 0] = 255  # a corner, at most two of six pixels
+    labels = torch.tensor([1, 0, 0])
+    assert dann_methods.shifted_accuracy(FirstColumn(), images, labels) == 1
 
 
 @pytest.mark.parametrize("number", [200, 25])
