@@ -36,7 +36,7 @@ from labreport.references import cited_works
 from labreport.report import TEMPLATES, Report
 from labreport.texts import Text
 
-LEAST = 8  # lines of a cell that stay together above and below the end of a page
+LEAST = 6  # lines of a cell that stay together above and below the end of a page
 OPTIONS = ["--wrap=preserve", "--syntax-highlighting=none"]
 OPTIONS.append("--top-level-division=chapter")
 
