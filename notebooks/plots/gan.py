@@ -251,36 +251,6 @@ def plot_grey(
 
 
 @styled
-def plot_scored(rows: Rows, scores: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
-    """Plot samples of networks, and beside each row the scores of all its trainings.
-
-    rows: images by the title of their row.
-    scores: {a measure: {the title of a row: a value for each training}}.
-    """
-    images = np.concatenate(_as_blocks(rows))
-    height = 0.55 * WIDTH * len(images) / images.shape[1] + 0.45
-    widths = (2.3, *([1.0] * len(scores)))
-    figure, axes = make_figure(height, 1, 1 + len(scores), width_ratios=widths)
-    mosaic = axes[0, 0]
-    side = _draw_mosaic(mosaic, rows)
-    heights = dict(zip(rows, _middles(len(rows), side), strict=True))
-    for index, (measure, trainings) in enumerate(scores.items()):
-        ax = axes[0, 1 + index]
-        for name, values in trainings.items():
-            _draw_marks(ax, values, heights[name], index)
-        ax.set_xlabel(measure)
-        ax.set_ylim(mosaic.get_ylim())
-        ax.set_yticks([])
-    # The samples keep their shape, so they may be lower than the axes beside them.
-    figure.draw_without_rendering()
-    samples = mosaic.get_position()
-    figure.set_layout_engine("none")
-    for ax in axes[0, 1:]:
-        place = ax.get_position()
-        ax.set_position((place.x0, samples.y0, place.width, samples.height))
-    return figure
-
-
 def _draw_marks(ax: Axes, values: ArrayLike, height: float, index: int) -> None:
     """Draw a mark for each value at one height; where marks overlap it is darker."""
     y = np.full(len(np.asarray(values)), height)

@@ -116,10 +116,6 @@ FIGURES = {
         reaches=[2],
     ),
     "paths": lambda: gan.plot_paths(POINTS, {"t = 0": -POINTS}, np.ones((4, 2, 2))),
-    "scored": lambda: gan.plot_scored(
-        {"real": IMAGES, "fake": IMAGES},
-        {"GAN-train": {"real": [0.9], "fake": [0.8, 0.7]}},
-    ),
 }
 
 
