@@ -339,13 +339,3 @@ def test_a_course_has_its_samples_above_their_batches():
         [(1, 1), (2, 2), (3, 1)],
         [(1, 2), (2, 1), (3, 2)],
     ]
-
-
-def test_scores_stand_beside_the_samples_of_their_row():
-    mosaic, taught = FIGURES["scored"]().axes
-    assert row_names(mosaic) == {4.5: "real", 14.5: "fake"}
-    assert [dots(line) for line in taught.lines] == [
-        [(0.9, 4.5)],
-        [(0.8, 14.5), (0.7, 14.5)],
-    ]
-    assert taught.get_ylim() == mosaic.get_ylim()
