@@ -2,7 +2,7 @@
 
 Each run has an entry. Target labels are used to measure, never to train or to choose.
 The target's test pictures are made of photos that training never sees. A run that is in
-the results already is not made again; one that was stopped goes on.
+the results already is not made again.
 """
 
 from collections.abc import Collection
@@ -65,7 +65,7 @@ def embed(
 
 
 def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
-    """Train a run, or go on with one that was stopped; returns its entry.
+    """Train a run; returns its entry.
 
     A run that diverges is a result too. domains: by default those that are loaded where
     the training runs.
@@ -78,11 +78,8 @@ def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
     def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
         return measure(network, domains)
 
-    checkpoint = checkpoint_path(name, seed)
     try:
-        network, history = run.train(
-            domains, seed, monitor=monitor, checkpoint=checkpoint
-        )
+        network, history = run.train(domains, seed, monitor=monitor)
     except DivergenceError as error:
         return {"diverged": str(error), "settings": {"data": domains.name}}
     write_checked(weights_path(name, seed), network.state_dict())
@@ -116,18 +113,6 @@ def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
     }
 
 
-def checkpoint_path(name: str, seed: int) -> Path:
-    """The file of a run whose training is not finished."""
-    return weights_path(name, seed).with_suffix(".checkpoint")
-
-
-def add_entry(name: str, seed: int, entry: Entry, study: str = "mnistm") -> None:
-    """Write a run's entry to the results, and remove its checkpoint."""
-    add_entries(study, {("shares",): SHARES, ("runs", name, seed): entry}, SEEDS)
-    # Only now: a training that is done and not written goes on from its last epoch.
-    checkpoint_path(name, seed).unlink(missing_ok=True)
-
-
 def make_runs(study: str, names: Collection[str]) -> Path:
     """Make every run that the results lack, seed by seed; returns the results' file."""
     calls = {}
@@ -135,7 +120,7 @@ def make_runs(study: str, names: Collection[str]) -> Path:
         for name in names:
             calls["runs", name, seed] = partial(train, name, seed)
     for (_, name, seed), entry in sweep_missing(study, calls):
-        add_entry(name, seed, entry, study)
+        add_entries(study, {("shares",): SHARES, ("runs", name, seed): entry}, SEEDS)
     return find_report().results / f"{study}.json"
 
 

@@ -8,8 +8,7 @@ import copy
 import functools
 import math
 import warnings
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +21,7 @@ from dlapps.core.runtime import autocast, device_of
 from dlapps.core.training import (
     History,
     Means,
+    Monitor,
     count_batches,
     make_one_cycle,
     minimise,
@@ -83,7 +83,7 @@ def fit_improved(
     settings: ImprovedSettings = IMPROVED,
     seed: int = 0,
     target_labels: ArrayLike | None = None,
-    **options: Any,
+    monitor: Monitor | None = None,
 ) -> History:
     """Train on augmented source digits and on confident predictions for the target.
 
@@ -92,7 +92,7 @@ def fit_improved(
     source: grey images (N, H, W).
     target_labels: true labels (M,), which are learnt in place of the predictions to
         measure how far the training could get.
-    options: monitor and checkpoint, as `run_epochs` takes them.
+    monitor: as for `run_epochs`.
 
     Returns the history: loss, class_loss (the part of the source), labelled_share (the
     share of target images with a trusted label), the measurements of the monitor, and
@@ -144,15 +144,7 @@ def fit_improved(
         diversity = target_diversity(network, domains)
         return {**means.as_numbers(), "target_diversity": diversity}
 
-    history = run_epochs(
-        train_epoch,
-        network,
-        student.parts(),
-        {**asdict(settings), **domains._asdict(), "target_labels": target_labels},
-        settings.num_epochs,
-        seed,
-        **options,
-    )
+    history = run_epochs(train_epoch, network, settings.num_epochs, seed, monitor)
     if target_labels is None and settings.threshold <= 1:
         _warn_of_few_classes(history, settings, num_classes)
     return history
@@ -187,14 +179,6 @@ class Student:
         steps = self.schedule.last_epoch
         decay = min(AVERAGE_DECAY, (1 + steps) / (10 + steps))
         update_average(self.teacher, self.network, decay)
-
-    def parts(self) -> dict[str, Any]:
-        """Return what a checkpoint stores besides the teacher."""
-        return {
-            "student": self.network,
-            "optimiser": self.optimiser,
-            "schedule": self.schedule,
-        }
 
 
 def _warn_of_few_classes(

@@ -106,7 +106,7 @@ class Run:
     """A training: how, with which settings, and of which network.
 
     fit(network, domains, settings, seed, **options) trains the network and returns its
-    history; options are monitor and checkpoint. make(seed) gives the network. held_out:
+    history; options are a monitor. make(seed) gives the network. held_out:
     the test pictures are those of `Domains.held_out`.
     """
 

@@ -38,7 +38,7 @@ COMMITTED = {
 
 
 def fit(name: str, seed: int) -> gan.Training:
-    """One training, taken up where it was stopped; a finished one is only read."""
+    """One training."""
     trial = RUNS[name].trial
     images, digits = load_images("train", trial.size)
     labels = None
@@ -46,15 +46,7 @@ def fit(name: str, seed: int) -> gan.Training:
         labels = torch.zeros_like(digits)
     elif trial.num_classes:
         labels = digits
-    checkpoint = find_report().cache / "gan" / f"{name} {seed}.pt"
-    return fit_trial(
-        images,
-        trial,
-        seed,
-        labels=labels,
-        checkpoint=checkpoint,
-        frame_every=200,
-    )
+    return fit_trial(images, trial, seed, labels=labels, frame_every=200)
 
 
 def train(name: str, seed: int) -> tuple[gan.Training, Entry]:

@@ -10,9 +10,8 @@ class DlappsError(Exception):
     do.
 
     It is raised for what lies outside a program: files, folders, downloads, variables.
-    A wrong argument is a ValueError, in the same form. `PictureError` and
-    `TrainingError` are both, since a picture or a checkpoint may come from either:
-    `except (DlappsError, ValueError)` catches all that the library raises by itself.
+    A wrong argument is a ValueError, in the same form. `PictureError` is both, since a
+    picture may come from either.
     """
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 import torch
 from numpy.typing import ArrayLike
@@ -17,6 +16,7 @@ from dlapps.core.training import (
     Augment,
     History,
     Means,
+    Monitor,
     count_batches,
     draw_batches,
     make_one_cycle,
@@ -37,7 +37,7 @@ def fit_classifier(
     batch_size: int = 50,
     seed: int = 0,
     augment: Augment | None = None,
-    **options: Any,
+    monitor: Monitor | None = None,
 ) -> History:
     """Train parts of a classifier by cross-entropy; return loss and accuracy.
 
@@ -48,7 +48,7 @@ def fit_classifier(
         tensor, an array or a list. uint8 is divided by 255.
     labels: whole numbers (N,) in [0, K), as a tensor, an array or a list.
     learning_rates: the parts to train, each with its highest rate.
-    options: monitor and checkpoint, as `run_epochs` takes them.
+    monitor: as for `run_epochs`.
 
     The parts are in training mode, or in the mode that their own `train()` sets. The
     others are in eval mode and get no gradients, so that their weights and statistics
@@ -60,7 +60,7 @@ def fit_classifier(
     """
     check_counts(num_epochs=num_epochs, batch_size=batch_size)
     inputs = as_tensor(inputs)
-    names = _name_parts(network, learning_rates)
+    _check_parts(network, learning_rates)
     prepare = functools.partial(_prepare, augment=augment, device=device_of(network))
     # On a GPU, the loss of a label that is too high would end the process.
     first = prepare(inputs[:1], make_generator(seed))
@@ -89,42 +89,19 @@ def fit_classifier(
             means.add({"loss": loss, "accuracy": correct.float().mean()}, len(rows))
         return means.as_numbers()
 
-    identity = {
-        "parts": names,
-        "label_smoothing": label_smoothing,
-        "batch_size": batch_size,
-        "augment": augment,
-        "inputs": inputs,
-        "labels": labels,
-    }
-    parts = {"optimiser": optimiser, "schedule": schedule, "order": generator}
     with _gradients_for(network, learning_rates):
-        return run_epochs(
-            train_epoch, network, parts, identity, num_epochs, seed, **options
-        )
+        return run_epochs(train_epoch, network, num_epochs, seed, monitor)
 
 
-def _name_parts(
-    network: nn.Module, learning_rates: Mapping[nn.Module, float]
-) -> list[tuple[float, list[str]]]:
-    """Return the rate of each part and the names of its weights.
-
-    Raises ValueError if a weight is not the network's, or in two parts.
-    """
-    names = {weight: name for name, weight in network.named_parameters()}
-    parts = []
-    named: set[str] = set()
-    for part, rate in learning_rates.items():
-        weights = list(part.parameters())
-        part_names = [names[weight] for weight in weights if weight in names]
-        if len(part_names) < len(weights) or named & set(part_names):
+def _check_parts(network: nn.Module, parts: Iterable[nn.Module]) -> None:
+    """Raise ValueError if a weight of a part is not the network's."""
+    own = set(network.parameters())
+    for part in parts:
+        if not own.issuperset(part.parameters()):
             raise ValueError(
-                "expected parts of the network that share no weights, got some that "
-                "overlap or are not in it; name each layer once."
+                "expected parts of the network, got one that is not in it; "
+                "name its layers."
             )
-        named.update(part_names)
-        parts.append((rate, part_names))
-    return parts
 
 
 def _prepare(

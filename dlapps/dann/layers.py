@@ -57,7 +57,6 @@ def reversal_schedule(slope: float) -> Callable[[float], float]:
 
     It starts at 0. With the paper's slope of 10 it ends near 1.
     """
-    # A checkpoint compares the values that a `partial` binds.
     return functools.partial(_rise, slope)
 
 

@@ -6,8 +6,6 @@ empty domain, and DivergenceError for a loss that is not finite.
 """
 
 import warnings
-from dataclasses import asdict
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +21,7 @@ from dlapps.core.training import (
     Augment,
     History,
     Means,
+    Monitor,
     count_batches,
     draw_batches,
     minimise,
@@ -94,14 +93,14 @@ def fit_source_only(
     settings: Settings = SOURCE_ONLY,
     seed: int = 0,
     augment: Augment | None = None,
-    **options: Any,
+    monitor: Monitor | None = None,
 ) -> History:
     """Train a classifier on one domain, and return its history, class_loss.
 
     The learning rates are those of `fit_dann`, so that the two can be compared.
 
     augment: a function of a batch of pixels and a generator, such as `random_affine`.
-    options: monitor and checkpoint, as `run_epochs` takes them.
+    monitor: as for `run_epochs`.
     """
     images = as_uint8(images)
     labels = as_labels(labels, len(images), num_classes_of(network))
@@ -128,21 +127,7 @@ def fit_source_only(
             means.add({"class_loss": loss}, len(rows))
         return means.as_numbers()
 
-    identity = {
-        **asdict(settings),
-        "augment": augment,
-        "images": images,
-        "labels": labels,
-    }
-    return run_epochs(
-        train_epoch,
-        network,
-        {"optimiser": optimiser},
-        identity,
-        settings.num_epochs,
-        seed,
-        **options,
-    )
+    return run_epochs(train_epoch, network, settings.num_epochs, seed, monitor)
 
 
 def fit_dann(
@@ -153,14 +138,14 @@ def fit_dann(
     settings: Settings = PRACTICAL,
     seed: int = 0,
     augment: Augment | None = None,
-    **options: Any,
+    monitor: Monitor | None = None,
 ) -> History:
     """Train on labelled source images and unlabelled target images.
 
     An epoch is a pass through the source; target images are drawn independently.
 
     augment: changes the source alone, as in `fit_source_only`.
-    options: monitor and checkpoint, as `run_epochs` takes them.
+    monitor: as for `run_epochs`.
 
     Returns the history: class_loss, domain_loss, domain_accuracy, target_diversity,
     reversal_weight, and the measurements of the monitor. target_diversity is
@@ -192,15 +177,7 @@ def fit_dann(
             "reversal_weight": settings.weight((epoch + 1) / settings.num_epochs),
         }
 
-    history = run_epochs(
-        train_epoch,
-        network,
-        {"optimiser": optimiser},
-        {**asdict(settings), **domains._asdict(), "augment": augment},
-        settings.num_epochs,
-        seed,
-        **options,
-    )
+    history = run_epochs(train_epoch, network, settings.num_epochs, seed, monitor)
     _warn_of_a_winner(history, settings)
     return history
 

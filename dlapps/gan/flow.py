@@ -7,9 +7,8 @@ multiple of 8. Labels are int64 (N,) in [0, K). `fit_flow` and `sample` check th
 """
 
 import copy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +31,7 @@ from dlapps.core.runtime import (
 from dlapps.core.training import (
     History,
     Means,
+    Monitor,
     count_batches,
     draw_batches,
     early_decay,
@@ -244,7 +244,7 @@ def fit_flow(
     settings: FlowSettings = STANDARD,
     seed: int = 0,
     device: torch.device | str = "cpu",
-    **options: Any,
+    monitor: Monitor | None = None,
 ) -> tuple[VelocityNetwork, History]:
     """Train on images uint8 (N, S, S) and labels (N,).
 
@@ -252,7 +252,7 @@ def fit_flow(
     most of them are in the middle, where the velocity is hardest to learn. The same
     seed gives the same network on one machine.
 
-    options: monitor and checkpoint, as `dlapps.core.training.run_epochs` takes them.
+    monitor: as for `dlapps.core.training.run_epochs`.
 
     Returns the network, with the average of its weights, and the history of the loss.
     Raises DivergenceError for a loss that is not finite.
@@ -282,16 +282,7 @@ def fit_flow(
             means.add({"loss": loss}, len(rows))
         return means.as_numbers()
 
-    identity = {**asdict(settings), "images": images, "labels": labels}
-    parts = {
-        "trained": network,
-        "optimiser": optimiser,
-        "schedule": schedule,
-        "draws": generator,
-    }
-    history = run_epochs(
-        train_epoch, average, parts, identity, settings.num_epochs, seed, **options
-    )
+    history = run_epochs(train_epoch, average, settings.num_epochs, seed, monitor)
     return average, history
 
 

@@ -4,7 +4,7 @@ import copy
 import math
 import operator
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from dlapps.core.runtime import as_device, make_generator
 from dlapps.core.training import (
     DivergenceError,
     History,
+    Monitor,
     count_batches,
     draw_batches,
     early_decay,
@@ -81,7 +82,7 @@ def fit_gan(
     networks: tuple[Any, Any] | None = None,
     frame_every: int = 100,
     device: torch.device | str = "cpu",
-    **options: Any,
+    monitor: Monitor | None = None,
 ) -> Training:
     """Train a DCGAN on images, or a conditional one on images and their labels.
 
@@ -96,7 +97,7 @@ def fit_gan(
         [-1, 1], the discriminator turns these into logits (N,) or (N, 1). Labels (N,)
         are their second argument if the settings have classes.
     frame_every: the number of batches between two frames.
-    options: monitor and checkpoint, as `dlapps.core.training.run_epochs` takes them.
+    monitor: as for `dlapps.core.training.run_epochs`.
 
     Raises ValueError for bad input, and DivergenceError for a loss or a gradient that
     is not finite.
@@ -132,15 +133,8 @@ def fit_gan(
                 trainer.update_average(batch + 1)
         return history
 
-    identity = {**asdict(settings), "images": images, "labels": labels}
     history = run_epochs(
-        train_epoch,
-        trainer.sampler,
-        trainer.parts(),
-        identity,
-        settings.num_epochs,
-        seed,
-        **options,
+        train_epoch, trainer.sampler, settings.num_epochs, seed, monitor
     )
     frame = draw_frame(trainer.sampler, settings, seed)
     history.add({"frames": frame, "frame_batches": settings.num_epochs * num_batches})
@@ -207,16 +201,6 @@ class Trainer:
         """Move the average towards the generator, after so many batches."""
         decay = early_decay(self.settings.average, num_batches)
         update_average(self.sampler, self.generator, decay)
-
-    def parts(self) -> dict[str, Any]:
-        """Return what a checkpoint stores besides the sampler."""
-        return {
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "adam_g": self.adam_g,
-            "adam_d": self.adam_d,
-            "latents": self.latents,
-        }
 
 
 def _prepare_data(

@@ -105,17 +105,6 @@ def test_a_study_gives_the_same_in_other_processes(processes, home):
     assert [dann.weights_path(name, 1).read_bytes() for name in names] == networks
 
 
-def test_a_training_that_is_done_and_not_written_is_not_made_again(home, monkeypatch):
-    domains = make_domains()
-    entry = dann.train("source only", 2, domains)
-    # What every epoch would end with.
-    monkeypatch.setattr(dann, "measure", None)
-    assert dann.train("source only", 2, domains) == entry
-    dann.add_entry("source only", 2, entry)
-    assert runs.load_parts("mnistm")["runs"]["source only"]["2"] == entry
-    assert not dann.checkpoint_path("source only", 2).exists()
-
-
 def test_another_configuration_of_joblib_is_honoured(home):
     with joblib.parallel_config("threading", n_jobs=2):
         assert dict(sweep({0: os.getpid}, "runs")) == {0: os.getpid()}

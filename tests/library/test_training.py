@@ -1,21 +1,17 @@
-"""What every training keeps to: its history, and the checkpoint that is its own."""
+"""What every training keeps to: its seed, its monitor and its history."""
 
-import contextlib
-import copy
 import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from dlapps import DlappsError, dann, gan, pretrained
+from dlapps import dann, gan
 from dlapps.core import runtime
-from dlapps.core.checkpoints import TrainingError
 from dlapps.core.classifier import fit_classifier
 from dlapps.core.training import (
     DivergenceError,
@@ -25,7 +21,6 @@ from dlapps.core.training import (
     minimise,
     run_epochs,
 )
-from dlapps.dann import pictures
 from dlapps.gan import flow
 from studies import dann_recipe
 
@@ -48,17 +43,12 @@ def data():
     return source, torch.arange(40) % 10, target
 
 
-def make_with_batch_norm():
+def make_variant():
     network = dann.DomainAdversarialNetwork(0)
     network.feature_extractor.insert(6, nn.BatchNorm2d(48))
     network.feature_extractor.insert(3, nn.BatchNorm2d(32))
-    return network
-
-
-def make_variant(dropout):
-    network = make_with_batch_norm()
-    network.label_predictor.insert(4, nn.Dropout(dropout))
-    network.label_predictor.insert(2, nn.Dropout(dropout))
+    network.label_predictor.insert(4, nn.Dropout(0.2))
+    network.label_predictor.insert(2, nn.Dropout(0.2))
     return network
 
 
@@ -72,7 +62,7 @@ def train_source_only(
 
 
 def train_dann(data, seed=0, **options):
-    network = make_variant(0.2)
+    network = make_variant()
     return [network], dann.fit_dann(network, *data, SETTINGS, seed, **options)
 
 
@@ -133,7 +123,7 @@ def train_flow(data, seed=0, **options):
 # Each in three epochs.
 KINDS = {
     "source only": partial(
-        train_source_only, make=partial(make_variant, 0.2), augment=dann.random_affine
+        train_source_only, make=make_variant, augment=dann.random_affine
     ),
     "dann": train_dann,
     "dann, augmented": partial(train_dann, augment=dann.random_affine),
@@ -158,38 +148,17 @@ def same(first, second):
     return history == other_history and all(map(torch.equal, weights, other_weights))
 
 
-def count_steps(train, stop_at=None):
-    """The result of a training, or None if it is killed, and its number of updates."""
-    steps = 0
-
-    def count(*_):
-        nonlocal steps
-        steps += 1
-        if steps == stop_at:
-            raise KeyboardInterrupt
-
-    handle = register_optimizer_step_pre_hook(count)
-    result = None
-    try:
-        result = train()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        handle.remove()
-    return result, steps
-
-
 @pytest.fixture(scope="module")
 def plain(data):
-    """The result of each kind of training with seed 0, and its steps."""
-    return functools.cache(lambda train: count_steps(partial(train, data)))
+    """The result of each kind of training with seed 0."""
+    return functools.cache(lambda train: train(data))
 
 
 @each_kind
 def test_another_seed_gives_others_and_the_default_generator_is_left_alone(
     train, data, plain
 ):
-    first = plain(train)[0]
+    first = plain(train)
     state = torch.get_rng_state()
     assert not same(first, train(data, seed=1))
     assert torch.equal(torch.get_rng_state(), state)
@@ -199,225 +168,17 @@ def test_another_seed_gives_others_and_the_default_generator_is_left_alone(
 
 
 @each_kind
-def test_a_killed_training_goes_on_and_no_other_run_goes_on_from_it(
-    train, data, plain, tmp_path
-):
-    unbroken, steps = plain(train)
-    path = tmp_path / "folder" / "run.pt"
-    killed, _ = count_steps(
-        partial(train, data, checkpoint=path), stop_at=(steps + 1) // 2
-    )
-    assert killed is None
-    # The second of three epochs is begun again.
-    resumed, resumed_steps = count_steps(partial(train, data, checkpoint=str(path)))
-    assert resumed_steps == steps * 2 // 3
-    assert same(resumed, unbroken)
-    assert same(train(data, checkpoint=path), unbroken)
-    assert same(train(data, seed=np.int64(0), checkpoint=path), unbroken)
-    before = path.read_bytes()
-    source, labels, target = data
-    message = r"checkpoint of this run .* got one that differs in"
-    with pytest.raises(TrainingError, match=message):
-        train((source.flip(0), labels, target), checkpoint=path)
-    with pytest.raises(TrainingError, match=message):
-        train(data, seed=1, checkpoint=path)
-    assert path.read_bytes() == before
-    assert [file.name for file in path.parent.iterdir()] == ["run.pt"]
-
-
-@each_kind
-def test_a_monitor_sees_eval_mode_and_changes_nothing(train, data, plain, tmp_path):
+def test_a_monitor_sees_eval_mode_and_changes_nothing(train, data, plain):
     seen = []
 
-    def watch(network, epoch, stop_after=None):
+    def watch(network, epoch):
         seen.append((epoch, any(module.training for module in network.modules())))
-        if epoch == stop_after:
-            raise KeyboardInterrupt
         return {"drawn": float(torch.rand(()))}
 
-    with pytest.raises(KeyboardInterrupt):
-        train(
-            data, checkpoint=tmp_path / "run.pt", monitor=partial(watch, stop_after=1)
-        )
-    networks, history = train(data, checkpoint=tmp_path / "run.pt", monitor=watch)
-    assert seen == [(0, False), (1, False), (1, False), (2, False)]
+    networks, history = train(data, monitor=watch)
+    assert seen == [(0, False), (1, False), (2, False)]
     assert len(history.pop("drawn")) == 3
-    assert same((networks, history), plain(train)[0])
-
-
-FOREIGN = {
-    "settings": ({"settings": replace(SETTINGS, max_norm=0.5)}, "max_norm"),
-    "schedule": (
-        {"settings": replace(SETTINGS, schedule=dann.reversal_schedule(10))},
-        "schedule",
-    ),
-    "no augmentation": ({"augment": None}, "augment"),
-    "augmentation": ({"augment": pictures.random_strokes}, "augment"),
-    "its setting": (
-        {"augment": partial(dann.random_affine, padding="border")},
-        "augment",
-    ),
-    "batch norm": ({"make": make_with_batch_norm}, "network"),
-    "dropout": ({"make": partial(make_variant, 0.5)}, "network"),
-    "normalisation": (
-        {"make": partial(dann.DomainAdversarialNetwork, normalisation=nn.Identity())},
-        "network",
-    ),
-    "weights": ({"make": partial(dann.DomainAdversarialNetwork, 1)}, "weights"),
-}
-
-
-@pytest.mark.parametrize(("change", "names"), FOREIGN.values(), ids=FOREIGN)
-def test_a_checkpoint_of_another_run_is_refused_and_left(change, names, data, tmp_path):
-    path = tmp_path / "run.pt"
-    options = {"augment": partial(pictures.random_affine, padding="zeros")}
-    _, history = train_source_only(data, checkpoint=path, **options)
-    before = path.read_bytes()
-    message = rf"of this run in .*, got one .* {names}.*; delete"
-    with pytest.raises(TrainingError, match=message):
-        train_source_only(data, checkpoint=path, **{**options, **change})
-    assert path.read_bytes() == before
-    assert train_source_only(data, checkpoint=path, **options)[1] == history
-
-
-@dataclass(frozen=True)
-class Shift:
-    reach: int
-
-    def __call__(self, pixels, generator):
-        return pixels.roll(self.reach, 3)
-
-    @classmethod
-    def far(cls, pixels, generator):
-        return cls(9)(pixels, generator)
-
-
-class Opaque:
-    """Does not say what it was made with."""
-
-    def __init__(self, reach):
-        self.reach = reach
-
-    def __call__(self, pixels, generator):
-        return pixels.roll(self.reach, 3)
-
-
-def dim(share):
-    return lambda pixels, generator: pixels * share
-
-
-def invert(pixels, generator):
-    return 1 - pixels
-
-
-FUNCTIONS = {  # an augmentation, another one, and whether a checkpoint tells them apart
-    "name": (invert, pictures.random_affine, True),
-    "class": (Shift(1), invert, True),
-    "method": (Shift(1).__call__, Shift(1), True),
-    "none": (None, invert, True),
-    "what partial binds": (partial(roll, 1), partial(roll, 2), True),
-    "function that partial binds": (
-        partial(max, key=invert),
-        partial(max, key=dim),
-        True,
-    ),
-    "setting": (Shift(1), Shift(2), True),
-    "setting that is data": (Shift(torch.zeros(2000)), Shift(torch.ones(2000)), True),
-    "method's object": (Shift(1).__call__, Shift(2).__call__, True),
-    "class method": (Shift.far, Shift, True),
-    # The limit that `run_epochs` states.
-    "closure": (dim(0.1), dim(0.2), False),
-}
-
-
-@pytest.mark.parametrize(("first", "other", "apart"), FUNCTIONS.values(), ids=FUNCTIONS)
-def test_functions_are_told_apart_by_their_names(first, other, apart, tmp_path):
-    path = tmp_path / "run.pt"
-    assert fit_nothing(first, path) == fit_nothing(first, path)
-    refused = pytest.raises(TrainingError, match="differs in augment; delete")
-    with refused if apart else contextlib.nullcontext():
-        fit_nothing(other, path)
-
-
-def fit_nothing(augment, path):
-    network = nn.Linear(1, 1)
-    nn.init.ones_(network.weight)
-    nn.init.ones_(network.bias)
-    identity = {"augment": augment}
-    return run_epochs(lambda *_: {"a": 1}, network, {}, identity, 1, 0, checkpoint=path)
-
-
-@pytest.mark.parametrize("augment", [Opaque(1), Opaque(1).__call__])
-def test_an_object_that_hides_its_settings_has_no_checkpoint(augment, tmp_path):
-    message = (
-        "expected a function .* got an object of Opaque, .*; bind them by functools"
-    )
-    with pytest.raises(ValueError, match=message):
-        fit_nothing(augment, tmp_path / "run.pt")
-    assert fit_nothing(augment, None) == {"a": [1]}
-
-
-def test_a_monitor_may_measure_by_numpy(tmp_path):
-    def fit(num_epochs):
-        return run_epochs(
-            lambda epoch, _: {"losses": [np.float32(epoch), 2.0]},
-            nn.Linear(1, 1),
-            {},
-            {},
-            num_epochs,
-            0,
-            monitor=lambda network, epoch: {"accuracy": np.float64(0.5)},
-            checkpoint=tmp_path / "run.pt",
-        )
-
-    history = fit(2)
-    assert history == {"losses": [0.0, 2.0, 1.0, 2.0], "accuracy": [0.5, 0.5]}
-    assert {type(value) for values in history.values() for value in values} == {float}
-
-
-@pytest.mark.parametrize("kind", ["a folder", "in a file", "read-only"])
-def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(
-    kind, tmp_path, monkeypatch
-):
-    (tmp_path / "file").touch()
-    paths = {"a folder": "", "in a file": "file/run.pt", "read-only": "run.pt"}
-    epochs = []
-
-    def train_epoch(epoch, _):
-        epochs.append(epoch)
-        return {}
-
-    def refuse(*_):
-        raise PermissionError(13, "Permission denied")
-
-    if kind == "read-only":  # whoever runs the tests may write everywhere
-        monkeypatch.setattr("pathlib.Path.write_bytes", refuse)
-    network = nn.Linear(1, 1)
-    path = tmp_path / paths[kind]
-    message = r"checkpoint that can be written, got .*\(\w.*\); name"
-    with pytest.raises(DlappsError, match=message):
-        run_epochs(train_epoch, network, {}, {}, 1, 0, checkpoint=path)
-    assert not epochs
-    assert [file.name for file in tmp_path.iterdir()] == ["file"]
-
-
-@pytest.mark.parametrize("layer", [nn.Tanh(), nn.LeakyReLU(0.3)])
-def test_a_network_of_other_layers_without_weights_is_another_network(layer, tmp_path):
-    def fit(last):
-        linear = nn.Linear(4, 2)
-        nn.init.ones_(linear.weight)
-        nn.init.zeros_(linear.bias)
-        network = nn.Sequential(nn.Flatten(), linear, last)
-        network = pretrained.wrap(network, mean=(0.5,), std=(0.5,))
-        inputs = torch.ones(4, 1, 2, 2)
-        labels = torch.arange(4) % 2
-        return fit_classifier(
-            network, inputs, labels, 1, {network: 0.1}, checkpoint=tmp_path / "run.pt"
-        )
-
-    assert fit(nn.ReLU()) == fit(nn.ReLU())
-    with pytest.raises(TrainingError, match="differs in network; delete"):
-        fit(layer)
+    assert same((networks, history), plain(train))
 
 
 TRAINED = [
@@ -505,8 +266,7 @@ def test_numpy_s_integers_are_seeds():
         return {"drawn": drawn, "by dropout": torch.rand(2).tolist()}
 
     first, same, other = (
-        run_epochs(draw, nn.Linear(1, 1), {}, {}, 2, seed)
-        for seed in (np.int8(3), 3, 4)
+        run_epochs(draw, nn.Linear(1, 1), 2, seed) for seed in (np.int8(3), 3, 4)
     )
     assert first == same
     assert not set(first["drawn"]) & set(other["drawn"])
@@ -534,56 +294,6 @@ def test_a_network_of_another_size_than_the_pictures_is_refused_before_the_first
             fit(network, *data, SETTINGS)
 
 
-def test_another_part_or_rate_of_a_classifier_is_another_run(tmp_path):
-    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    start = copy.deepcopy(network.state_dict())
-
-    def fit(learning_rates):
-        network.load_state_dict(start)
-        return fit_classifier(
-            network,
-            torch.eye(2),
-            torch.arange(2),
-            3,
-            learning_rates,
-            checkpoint=tmp_path / "run.pt",
-        )
-
-    fit({network[1]: 0.1})
-    for other in ({network[0]: 0.1}, {network[1]: 0.2}):
-        with pytest.raises(TrainingError, match="differs in parts; delete"):
-            fit(other)
-
-
-def test_all_data_count(data, tmp_path):
-    train_dann(data, checkpoint=tmp_path / "run.pt")
-    source, labels, target = data
-    others = {
-        "labels": (source, labels.flip(0), target),
-        "target": (source, labels, 255 - target),
-    }
-    for name, other in others.items():
-        with pytest.raises(TrainingError, match=f"differs in {name}; delete"):
-            train_dann(other, checkpoint=tmp_path / "run.pt")
-
-
-@pytest.mark.parametrize(
-    "content", [{"identity": {}, "history": {}, "states": {}}, [1], None]
-)
-def test_another_file_is_refused_and_left(content, data, tmp_path):
-    path = tmp_path / "run.pt"
-    if content is None:
-        path.write_text("no checkpoint")
-    else:
-        torch.save(content, path)
-    before = path.read_bytes()
-    with pytest.raises(
-        DlappsError, match=r"checkpoint in .*, got a file (of another|that does)"
-    ):
-        train_source_only(data, checkpoint=path)
-    assert path.read_bytes() == before
-
-
 def test_an_epoch_writes_down_a_value_or_several():
     def train_epoch(epoch, _):
         return {"a": epoch, "b": [epoch] * 2}
@@ -592,9 +302,9 @@ def test_an_epoch_writes_down_a_value_or_several():
         return {"c": epoch / 2}
 
     network = nn.Linear(1, 1)
-    history = run_epochs(train_epoch, network, {}, {}, 3, 0, monitor)
+    history = run_epochs(train_epoch, network, 3, 0, monitor)
     assert history == {"a": [0, 1, 2], "b": [0, 0, 1, 1, 2, 2], "c": [0, 0.5, 1]}
-    assert run_epochs(train_epoch, network, {}, {}, 1, 0, lambda *_: None) == {
+    assert run_epochs(train_epoch, network, 1, 0, lambda *_: None) == {
         "a": [0],
         "b": [0, 0],
     }
@@ -622,7 +332,7 @@ def test_a_mean_counts_each_example_once():
 def test_what_fails_leaves_the_network_in_eval_mode():
     network = nn.Linear(1, 1)
     with pytest.raises(ZeroDivisionError):
-        run_epochs(lambda *_: network.train() and 1 / 0, network, {}, {}, 1, 0)
+        run_epochs(lambda *_: network.train() and 1 / 0, network, 1, 0)
     assert not network.training
 
 
