@@ -141,7 +141,7 @@ def visualize(
     This is the class visualisation of Simonyan, Vedaldi & Zisserman 2014, section 2.
     All pictures start from the same noise and are moved alike, so that a picture does
     not depend on the batch. The network runs in the precision that the caller opened
-    (`runtime.autocast`), everything else in float32.
+    (`torch.autocast`), everything else in float32.
 
     network: any nn.Module in eval mode that takes pixels and gives logits.
     targets: one class (a number, or a name of the network's `class_names`), or N of

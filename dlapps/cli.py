@@ -113,7 +113,7 @@ def _info(args: argparse.Namespace) -> int:
     present = [name for name in assets.registry() if assets.is_present(name)]
     print(f"dlapps     {__version__}, {paths.PACKAGE}")
     print(f"Python     {machine['python']}, {platform.platform()}")
-    print(f"processor  {processor}, {machine['number_format']}")
+    print(f"processor  {processor}")
     print(f"packages   {', '.join(packages)}")
     print(f"assets     {paths.assets()}, {size / 1e6:,.0f} MB")
     print(f"mirror     {paths.mirror() or 'none: DLAPPS_DATA is not set'}")

@@ -12,7 +12,6 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from dlapps import dann
-from dlapps.core import runtime
 from dlapps.core.training import DivergenceError
 from dlapps.core.weights import save_weights, write_checked
 from labreport.report import find_report
@@ -28,7 +27,7 @@ from studies.dann_runs import (
     load_run,
     weights_path,
 )
-from studies.runs import add_entries, sweep_missing
+from studies.runs import add_entries, bfloat16, sweep_missing
 
 SEEDS = (0, 1, 2)
 SHARES = [
@@ -79,7 +78,8 @@ def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
         return measure(network, domains)
 
     try:
-        network, history = run.train(domains, seed, monitor=monitor)
+        with bfloat16():
+            network, history = run.train(domains, seed, monitor=monitor)
     except DivergenceError as error:
         return {"diverged": str(error), "settings": {"data": domains.name}}
     write_checked(weights_path(name, seed), network.state_dict())
@@ -102,10 +102,7 @@ def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
     )
     return {
         "scores": scores,
-        "settings": {
-            "data": domains.name,
-            "number_format": runtime.number_format("cpu", "fast"),
-        },
+        "settings": {"data": domains.name},
         "history": {
             key: [round(value, 5) for value in values]
             for key, values in history.items()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dlapps.core.arrays import as_labels
 from dlapps.core.metrics import entropy
-from dlapps.core.runtime import autocast, device_of
+from dlapps.core.runtime import device_of
 from dlapps.core.training import (
     History,
     Means,
@@ -124,21 +124,20 @@ def fit_improved(
             network, domains, settings, epoch, generator, augment
         )
         for batch in batches:
-            with autocast(device):
-                if learns_target(batch):
-                    if target_labels is None:
-                        to_learn, trusted = pseudo_label(
-                            network, batch.target, settings.threshold, num_classes
-                        )
-                    else:
-                        to_learn = target_labels[batch.target_rows].to(device)
-                        trusted = torch.ones(len(to_learn), device=device)
-                    moved = random_affine(batch.target, generator)
-                    losses = improved_losses(
-                        student.network, batch, moved, to_learn, trusted
+            if learns_target(batch):
+                if target_labels is None:
+                    to_learn, trusted = pseudo_label(
+                        network, batch.target, settings.threshold, num_classes
                     )
                 else:
-                    losses = source_losses(student.network, batch)
+                    to_learn = target_labels[batch.target_rows].to(device)
+                    trusted = torch.ones(len(to_learn), device=device)
+                moved = random_affine(batch.target, generator)
+                losses = improved_losses(
+                    student.network, batch, moved, to_learn, trusted
+                )
+            else:
+                losses = source_losses(student.network, batch)
             student.step(losses["loss"])
             means.add(losses, len(batch.classes))
         diversity = target_diversity(network, domains)

@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dlapps.core.runtime import autocast, make_generator
+from dlapps.core.runtime import make_generator
 from dlapps.gan import flow, to_uint8
 from labreport import results
 from labreport.report import find_report
 from labreport.results import Entry
 from studies.gan_judge import SHARES, Judge, load_images
-from studies.runs import Calls, add_entries, make_missing
+from studies.runs import Calls, add_entries, bfloat16, make_missing
 
 SEEDS = range(5)
 NUM_HELD_OUT = 10_000
@@ -49,7 +49,7 @@ class Sampling:
         )
         digits = []
         for x, asked in zip(noise.split(250), labels.split(250), strict=True):
-            with autocast(x.device):
+            with bfloat16():
                 digits.append(to_uint8(self.follow(network, x, asked).clamp(-1, 1)))
         return torch.cat(digits)
 
@@ -100,9 +100,10 @@ def choose_sampling() -> Sampling:
 def train(seed: int) -> flow.VelocityNetwork:
     """One training: 30 minutes on one core."""
     images, labels = load_images("train")
-    network, _ = flow.fit_flow(
-        images[:-NUM_HELD_OUT], labels[:-NUM_HELD_OUT], flow.STANDARD, seed
-    )
+    with bfloat16():
+        network, _ = flow.fit_flow(
+            images[:-NUM_HELD_OUT], labels[:-NUM_HELD_OUT], flow.STANDARD, seed
+        )
     return network
 
 

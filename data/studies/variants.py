@@ -43,14 +43,9 @@ class Variant:
 
 PROFILE = "quick"
 CHAPTERS = ("1", "2", "3", "4")
-# Instruction sets, each with the number format that such a machine has.
-BFLOAT16 = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16", "DLAPPS_PRECISION": "bfloat16"}
-AVX512 = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "DLAPPS_PRECISION": "float32"}
-AVX2 = {
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
-    "ATEN_CPU_CAPABILITY": "avx2",
-    "DLAPPS_PRECISION": "float32",
-}
+# Instruction sets.
+AVX512 = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 # The data sets instead of what packages carry.
 MIRROR = ("DLAPPS_DATA",)
 VARIANTS = {
@@ -60,17 +55,15 @@ VARIANTS = {
     "seed 3": Variant(3),
     "seed 4": Variant(4),
     "two threads": Variant(environment={"LABREPORT_THREADS": "2"}),
-    "AVX-512 with bfloat16": Variant(environment=BFLOAT16),
-    "AVX-512, float32": Variant(environment=AVX512),
-    "AVX2, float32": Variant(environment=AVX2),
+    "AVX-512": Variant(environment=AVX512),
+    "AVX2": Variant(environment=AVX2),
     "the mirror": Variant(keep=MIRROR),
     "the mirror, seed 1": Variant(1, keep=MIRROR),
-    "the mirror, AVX2, float32": Variant(environment=AVX2, keep=MIRROR),
+    "the mirror, AVX2": Variant(environment=AVX2, keep=MIRROR),
 }
 # Variables that change numbers: a variant has them only if it sets or keeps them.
 CHANGING = (
     "DLAPPS_DATA",
-    "DLAPPS_PRECISION",
     "ONEDNN_MAX_CPU_ISA",
     "ATEN_CPU_CAPABILITY",
     "LABREPORT_THREADS",

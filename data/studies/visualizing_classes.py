@@ -7,6 +7,7 @@ none of these.
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from dlapps import pretrained
 from dlapps.class_visualization import (
@@ -16,7 +17,6 @@ from dlapps.class_visualization import (
     PixelAscent,
     visualize,
 )
-from dlapps.core import runtime
 from dlapps.core.class_scores import float32_logits, ranks
 from dlapps.core.images import round_to_8_bits
 from labreport import results
@@ -41,7 +41,7 @@ def judge_drawings(recipe: str) -> Entry:
     for the highest score; "Lite0 top-5" is the share of those up to 5.
     """
     squeezenet = pretrained.load("squeezenet1_1")
-    with runtime.autocast("cpu"):
+    with torch.autocast("cpu", torch.bfloat16):
         drawings = visualize(squeezenet, CLASSES, RECIPES[recipe], seed=0)
     lite0 = pretrained.load("efficientnet_lite0")
     logits = float32_logits(lite0, round_to_8_bits(drawings))

@@ -78,7 +78,7 @@ def fit_digits(
             start = int(torch.randint(2**31, (), generator=generator))
             x = digits[rows]
             y = labels[rows]
-            with runtime.autocast("cpu"):
+            with torch.autocast("cpu", torch.bfloat16):
                 if radius:
                     attacked = pgd(network, x, radius, y, TRAINING_STEPS, seed=start)
                     x = attacked.images

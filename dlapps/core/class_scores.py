@@ -3,7 +3,7 @@
 A network is any nn.Module that takes pixels (N, C, H, W) in [0, 1] and gives logits
 (N, K). A public function calls `check_input` once; the functions that it then calls
 trust the images. Gradients run in the precision that the caller opened
-(`runtime.autocast`). Predictions decide what counts as a success, and always run in
+(`torch.autocast`). Predictions decide what counts as a success, and always run in
 float32.
 """
 

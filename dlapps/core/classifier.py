@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from dlapps.core.arrays import as_labels, as_tensor
 from dlapps.core.checks import check_counts
-from dlapps.core.runtime import autocast, device_of, make_generator, run_once
+from dlapps.core.runtime import device_of, make_generator, run_once
 from dlapps.core.training import (
     Augment,
     History,
@@ -78,11 +78,8 @@ def fit_classifier(
         for rows in draw_batches(len(inputs), batch_size, generator):
             batch = prepare(inputs[rows], generator)
             classes = labels[rows].to(batch.device)
-            with autocast(batch.device):
-                logits = network(batch)
-            loss = F.cross_entropy(
-                logits.float(), classes, label_smoothing=label_smoothing
-            )
+            logits = network(batch).float()
+            loss = F.cross_entropy(logits, classes, label_smoothing=label_smoothing)
             minimise(loss, optimiser)
             schedule.step()
             correct = logits.argmax(1) == classes

@@ -1,8 +1,7 @@
-"""The machine: its devices, number format, random generators and progress bars."""
+"""The machine: its devices, random generators and progress bars."""
 
 import contextlib
 import operator
-import os
 import sys
 from collections.abc import Iterator
 from multiprocessing import current_process
@@ -12,28 +11,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from dlapps.core import environment
-from dlapps.core.checks import check_name
-
 Network = TypeVar("Network", bound=nn.Module)
-
-
-def number_format(device: torch.device | str, precision: str = "fast") -> str:
-    """Return the format of convolutions and products, "float32" or "bfloat16".
-
-    precision: "float32", "bfloat16" or "fast". "fast" is the format that
-        `DLAPPS_PRECISION` names. Without this variable it is bfloat16 if the device
-        multiplies bfloat16 matrices in hardware, and float32 elsewhere, where bfloat16
-        would be slower.
-    """
-    check_name("precision", precision, ("fast", *environment.FORMATS))
-    if precision != "fast":
-        return precision
-    if torch.device(device).type != "cuda" or os.environ.get("DLAPPS_PRECISION"):
-        return environment.number_format()
-    if torch.cuda.is_bf16_supported(including_emulation=False):
-        return "bfloat16"
-    return "float32"
 
 
 def as_device(device: torch.device | str) -> torch.device:
@@ -46,15 +24,6 @@ def as_device(device: torch.device | str) -> torch.device:
             f"expected a device of this machine, got {str(device)!r}; pass 'cpu', or "
             "install a PyTorch that supports it."
         ) from error
-
-
-def autocast(
-    device: torch.device | str, precision: str = "fast"
-) -> contextlib.AbstractContextManager:
-    """Compute convolutions and products in `number_format`, within the context."""
-    kind = torch.device(device).type
-    enabled = number_format(device, precision) == "bfloat16"
-    return torch.autocast(kind, dtype=torch.bfloat16, enabled=enabled)
 
 
 def channels_last(network: Network) -> Network:

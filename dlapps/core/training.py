@@ -17,7 +17,6 @@ from dlapps.core.arrays import as_labels
 from dlapps.core.checks import check_name, check_positive
 from dlapps.core.runtime import (
     Bar,
-    autocast,
     device_of,
     drawn_from,
     evaluating,
@@ -134,7 +133,6 @@ def predict(
     network: nn.Module,
     *inputs: Tensor,
     batch_size: int,
-    precision: str = "fast",
     prepare: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Return the output of a network in eval mode, float32 (N, ...) on the CPU.
@@ -142,13 +140,12 @@ def predict(
     The network keeps its mode.
 
     inputs: the network's arguments, tensors (N, ...).
-    precision: as for `runtime.autocast`.
     prepare: turns a batch of each of them, on the network's device, into an argument.
     """
     device = device_of(network)
     batches = zip(*(part.split(batch_size) for part in inputs), strict=True)
     outputs = []
-    with autocast(device, precision), evaluating(network):
+    with evaluating(network):
         for batch in Bar(list(batches)):
             arguments = [part.to(device) for part in batch]
             if prepare:

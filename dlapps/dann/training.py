@@ -16,7 +16,7 @@ from dlapps.core import paths
 from dlapps.core.arrays import as_labels
 from dlapps.core.checks import check_name
 from dlapps.core.images import as_uint8
-from dlapps.core.runtime import autocast, device_of
+from dlapps.core.runtime import device_of
 from dlapps.core.training import (
     Augment,
     History,
@@ -120,9 +120,8 @@ def fit_source_only(
             pixels = batch_to_pixels(images[rows], device, channels)
             if augment:
                 pixels = augment(pixels, generator)
-            with autocast(device):
-                logits = network(pixels)
-            loss = F.cross_entropy(logits.float(), labels[rows].to(device))
+            logits = network(pixels).float()
+            loss = F.cross_entropy(logits, labels[rows].to(device))
             minimise(loss, optimiser, settings.max_norm)
             means.add({"class_loss": loss}, len(rows))
         return means.as_numbers()
@@ -153,7 +152,6 @@ def fit_dann(
     Warns if the domain classifier was practically never wrong in the last two epochs.
     """
     domains = as_domains(network, source, labels, target)
-    device = device_of(network)
     optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
@@ -165,10 +163,9 @@ def fit_dann(
         for batch in batches:
             optimiser.param_groups[0]["lr"] = settings.rate(batch.progress)
             weight = settings.weight(batch.progress)
-            with autocast(device):
-                class_loss, loss, measured = dann_losses(
-                    network, batch.source, batch.target, batch.classes, weight
-                )
+            class_loss, loss, measured = dann_losses(
+                network, batch.source, batch.target, batch.classes, weight
+            )
             minimise(class_loss + loss, optimiser, settings.max_norm)
             means.add({"class_loss": class_loss, **measured}, len(batch.classes))
         return {

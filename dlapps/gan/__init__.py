@@ -35,7 +35,6 @@ from dlapps.gan.sampling import (
     save_generator,
     to_uint8,
 )
-from dlapps.gan.steps import generate
 from dlapps.gan.training import Training, fit_gan, prepare_images
 
 __all__ = [
@@ -55,7 +54,6 @@ __all__ = [
     "fit_gan",
     "flow",
     "gan_train_accuracy",
-    "generate",
     "load",
     "load_digit_classifier",
     "load_generator",

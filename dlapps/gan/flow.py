@@ -22,7 +22,6 @@ from dlapps.core.images import as_uint8
 from dlapps.core.runtime import (
     Bar,
     as_device,
-    autocast,
     channels_last,
     device_of,
     drawn_from,
@@ -230,10 +229,9 @@ def sample(
     for start in Bar(range(0, len(labels), BATCH)):
         x = noise[start : start + BATCH].to(device)
         asked = labels[start : start + BATCH].to(device)
-        with autocast(device):
-            for step in range(num_steps):
-                times = x.new_full((len(x),), step / num_steps)
-                x = x + network(x, times, asked) / num_steps
+        for step in range(num_steps):
+            times = x.new_full((len(x),), step / num_steps)
+            x = x + network(x, times, asked) / num_steps
         images.append(x.clamp(-1, 1).cpu())
     return torch.cat(images)
 
@@ -303,14 +301,13 @@ def draw_loss(
     withheld = torch.rand(len(images), generator=generator) < settings.unlabelled
     classes = labels.masked_fill(withheld, settings.num_classes)
     device = device_of(network)
-    with autocast(device):
-        return flow_loss(
-            network,
-            pixels.to(device),
-            classes.to(device),
-            noise.to(device),
-            times.to(device),
-        )
+    return flow_loss(
+        network,
+        pixels.to(device),
+        classes.to(device),
+        noise.to(device),
+        times.to(device),
+    )
 
 
 def save_flow(path: str | Path, network: VelocityNetwork) -> Path:

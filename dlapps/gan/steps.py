@@ -10,8 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps.core.runtime import autocast
-
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Compute -log D(x) - log(1 - D(G(z))) of logits (N,): equation 1, negated."""
@@ -43,22 +41,6 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def generate(
-    generator: nn.Module,
-    z: Tensor,
-    labels: Tensor | None = None,
-    precision: str = "fast",
-) -> Tensor:
-    """Draw images (N, 1, S, S) float32, through which gradients reach the generator.
-
-    The generator runs in the mode that it is in.
-
-    precision: as for `runtime.autocast`.
-    """
-    with autocast(z.device, precision):
-        return call(generator, z, labels)
-
-
 def call(network: nn.Module, inputs: Tensor, labels: Tensor | None) -> Tensor:
     """Return a network's output in float32, with labels if there are some."""
     if labels is None:
@@ -78,11 +60,9 @@ def discriminator_step(
     No gradient reaches the generator. Returns scalars from before the update:
     discriminator_loss, real_probability (mean D(x)), fake_probability (mean D(G(z))).
     """
-    # Two passes, because batch norm has to see real and fake images apart; under one
-    # autocast, so that both use the same rounded weights.
-    with autocast(real.device):
-        real_logits = call(discriminator, real, labels)
-        fake_logits = call(discriminator, fake.detach(), labels)
+    # Two passes, because batch norm has to see real and fake images apart.
+    real_logits = call(discriminator, real, labels)
+    fake_logits = call(discriminator, fake.detach(), labels)
     loss = discriminator_loss(real_logits, fake_logits)
     descend(loss, discriminator, optimiser)
     return {
@@ -100,13 +80,11 @@ def generator_step(
     optimiser: torch.optim.Optimizer,
     loss: Loss,
 ) -> dict[str, Tensor]:
-    """Update G through D, whose weights stay, on images that `generate` drew.
+    """Update G through D, whose weights stay, on images that it drew.
 
     Returns scalars: generator_loss and generator_gradient (its L2 norm).
     """
-    with autocast(fake.device):
-        logits = call(discriminator, fake, labels)
-    value = loss(logits)
+    value = loss(call(discriminator, fake, labels))
     return {
         "generator_loss": value.detach(),
         "generator_gradient": descend(value, generator, optimiser),

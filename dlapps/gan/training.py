@@ -41,8 +41,8 @@ from dlapps.gan.sampling import (
 )
 from dlapps.gan.steps import (
     LOSSES,
+    call,
     discriminator_step,
-    generate,
     generator_step,
 )
 
@@ -184,7 +184,7 @@ class Trainer:
     def update(self, real: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
         """Make a step of each network; return what `Training.history` records."""
         z = torch.randn(len(real), self.settings.latent_dim, generator=self.latents)
-        fake = generate(self.generator, z.to(real.device), labels)
+        fake = call(self.generator, z.to(real.device), labels)
         of_d = discriminator_step(self.discriminator, real, fake, labels, self.adam_d)
         of_g = generator_step(
             self.generator, self.discriminator, fake, labels, self.adam_g, self.loss

@@ -102,7 +102,6 @@ def test_layers_have_the_sizes_of_the_assignment():
 
 
 def test_a_step_is_that_of_a_textbook_loop(domains, monkeypatch):
-    monkeypatch.setenv("DLAPPS_PRECISION", "float32")
     network = dann.DomainAdversarialNetwork(0)
     other = dann.DomainAdversarialNetwork(0)
     settings = dann.Settings(
@@ -143,7 +142,6 @@ def test_a_step_is_that_of_a_textbook_loop(domains, monkeypatch):
 
 def test_the_numbers_of_a_training_are_those_of_a_plain_loop(domains, monkeypatch):
     """To the last bit, with batch norm, dropout and clipping of the gradient."""
-    monkeypatch.setenv("DLAPPS_PRECISION", "float32")
     settings = replace(dann.PAPER, num_epochs=2, batch_size=20)
     trained = make_variant(0.3)
     history = dann.fit_dann(trained, *domains, settings, 5)
@@ -235,7 +233,7 @@ def test_a_grey_network_of_another_size_sees_grey_pictures(domains):
     for network in (dann.DomainAdversarialNetwork(input_shape=GREY), OwnNetwork(1)):
         dann.fit_dann(network, grey, domains[1], 255 - grey, settings)
         expected = network(torch.tensor(grey)[:, None] / 255)
-        logits = dann.predict(network, grey, "float32")
+        logits = dann.predict(network, grey)
         torch.testing.assert_close(logits, expected)
     network = dann.DomainAdversarialNetwork(input_shape=GREY)
     assert dann.predict(network.feature_extractor, grey).shape == (64, 1440)
@@ -388,7 +386,6 @@ def test_what_does_not_fit_is_one_sentence(domains, call, message):
 
 @pytest.mark.parametrize("way", [train_source_only, train_dann])
 def test_augmentation_changes_the_source_alone(way, domains, monkeypatch):
-    monkeypatch.setenv("DLAPPS_PRECISION", "float32")
     source, labels, target = domains
     seen = []
 
@@ -587,7 +584,7 @@ def test_committed_network_is_sure_of_plain_digits(monkeypatch, tmp_path):
     bar = np.zeros((2, 28, 28), np.uint8)
     bar[0, 5:23, 13:16] = 255
     bar[1] = 255 - bar[0]
-    probabilities = dann.predict(dann.load_improved(), bar, "float32").softmax(1)
+    probabilities = dann.predict(dann.load_improved(), bar).softmax(1)
     assert (probabilities[:, 1] > 0.9).all()
     monkeypatch.setattr(paths, "networks", lambda: tmp_path)
     with pytest.raises(
@@ -602,7 +599,7 @@ def test_a_committed_training_of_the_paper_reads_plain_digits(way):
     digits = datasets.load_mnist("test")
     network = dann.load_trained(way)
     assert not network.training
-    predicted = dann.predict(network, digits.images[:500], "float32").argmax(1)
+    predicted = dann.predict(network, digits.images[:500]).argmax(1)
     assert (predicted == torch.as_tensor(digits.labels[:500])).float().mean() > 0.95
 
 

@@ -17,7 +17,7 @@ from dlapps.core.runtime import make_generator
 from dlapps.core.training import DivergenceError
 from dlapps.gan import sampling
 from dlapps.gan.networks import initialise
-from dlapps.gan.steps import LOSSES, discriminator_loss
+from dlapps.gan.steps import LOSSES, call, discriminator_loss
 
 torch.set_num_threads(1)
 
@@ -276,8 +276,7 @@ def test_networks_of_one_s_own_are_trained_in_place(images):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_training_is_that_of_a_textbook_loop(images, loss, monkeypatch):
-    monkeypatch.setenv("DLAPPS_PRECISION", "float32")
+def test_a_training_is_that_of_a_textbook_loop(images, loss):
     settings = replace(TINY, batch_size=30, num_epochs=2, loss=loss)
     generator, discriminator = own()
     # Without dropout, whose draws the loop below would have to repeat.
@@ -320,9 +319,9 @@ def test_a_training_draws_the_latents_of_its_seed_and_of_no_other(images, monkey
 
     def record(generator, z, labels):
         drawn.append(z)
-        return gan.generate(generator, z, labels)
+        return call(generator, z, labels)
 
-    monkeypatch.setattr("dlapps.gan.training.generate", record)
+    monkeypatch.setattr("dlapps.gan.training.call", record)
     gan.fit_gan(images, replace(TINY, latent_dim=16), seed=3)
     trained_on = torch.cat(drawn)
     number = len(trained_on)
