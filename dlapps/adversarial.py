@@ -35,7 +35,7 @@ from dlapps.core.class_scores import (
     pixel_gradient,
 )
 from dlapps.core.images import round_to_8_bits
-from dlapps.core.runtime import Bar, channels_last, make_generator
+from dlapps.core.runtime import channels_last, make_generator, progress
 from dlapps.core.weights import read_checked, set_state
 
 # The practical steps by eta = 1 in units of (pixel - mean) / std; this is the mean std
@@ -91,7 +91,7 @@ def fool(
     x = images.clone()
     steps = torch.full_like(classes, num_steps)
     active = torch.arange(len(images), device=images.device)
-    for step in Bar(range(num_steps), "steps"):
+    for step in progress(range(num_steps), "steps"):
         gradient, logits = pixel_gradient(network, x[active], classes[active])
         done = logits.argmax(1) == classes[active]
         # Only an image that wins as it is can win when saved.
@@ -166,7 +166,7 @@ def pgd(
     if random_start:
         start = torch.rand(x.shape, generator=make_generator(seed), device="cpu")
         x = (clean + epsilon * (2 * start - 1).to(clean.device)).clamp(0, 1)
-    for _ in Bar(range(num_steps), "steps"):
+    for _ in progress(range(num_steps), "steps"):
         gradient, _ = pixel_gradient(network, x, classes, _cross_entropy)
         change = x + step_size * gradient.sign() - clean
         x = (clean + change.clamp(-epsilon, epsilon)).clamp(0, 1)

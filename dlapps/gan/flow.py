@@ -20,12 +20,12 @@ from dlapps.core.arrays import as_labels, as_tensor, check_sizes
 from dlapps.core.checks import check_counts, check_shares
 from dlapps.core.images import as_uint8
 from dlapps.core.runtime import (
-    Bar,
     as_device,
     channels_last,
     device_of,
     drawn_from,
     make_generator,
+    progress,
 )
 from dlapps.core.training import (
     History,
@@ -226,7 +226,7 @@ def sample(
     shape = (len(labels), 1, settings.size, settings.size)
     noise = torch.randn(shape, generator=make_generator(seed))
     images = []
-    for start in Bar(range(0, len(labels), BATCH)):
+    for start in progress(range(0, len(labels), BATCH)):
         x = noise[start : start + BATCH].to(device)
         asked = labels[start : start + BATCH].to(device)
         for step in range(num_steps):
