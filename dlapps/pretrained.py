@@ -201,7 +201,7 @@ def load(name: str) -> PixelNetwork:
     Its weights are downloaded at first use. `wrap` takes other networks, such as those
     of torchvision and timm.
 
-    name: vgg16, vgg16_features (its 13 convolutions, which give feature maps
+    name: vgg16_features (VGG16's 13 convolutions, which give feature maps
         (N, 512, H / 32, W / 32)), squeezenet1_1, efficientnet_lite0 or
         efficientnet_lite2.
 
@@ -262,18 +262,6 @@ def imagenet_class_names() -> tuple[str, ...]:
 
 def _read_state(asset: str) -> dict[str, Tensor]:
     return torch.load(assets.fetch(asset), weights_only=True, map_location="cpu")
-
-
-def _load_vgg16() -> PixelNetwork:
-    network = models.vgg16()
-    network.load_state_dict(_read_state("vgg16"))
-    return PixelNetwork(
-        "vgg16",
-        _name_vgg_layers(network),
-        IMAGENET_MEAN,
-        IMAGENET_STD,
-        imagenet_class_names(),
-    )
 
 
 def _name_vgg_layers(network: models.VGG) -> nn.Sequential:
@@ -367,7 +355,6 @@ def _load_efficientnet_lite(name: str) -> PixelNetwork:
 
 
 LOADERS: dict[str, Callable[[], PixelNetwork]] = {
-    "vgg16": _load_vgg16,
     "vgg16_features": _load_vgg16_features,
     "squeezenet1_1": _load_squeezenet,
     "efficientnet_lite0": partial(_load_efficientnet_lite, "efficientnet_lite0"),

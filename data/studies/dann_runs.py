@@ -95,7 +95,7 @@ def _load_domain(load: Callable[[str], datasets.Dataset]) -> tuple[Domain, str]:
         torch.tensor(test.images),
         torch.tensor(test.labels),
     )
-    return domain, train.provenance.name
+    return domain, train.origin
 
 
 Network = DomainAdversarialNetwork | ImprovedNetwork

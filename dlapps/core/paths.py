@@ -35,21 +35,16 @@ def mirror() -> Path | None:
 def assets() -> Path:
     """Return the folder in which fetched weights and data sets are stored.
 
-    It is `assets` in the folder that `DLAPPS_HOME` names, and `default_assets` without
-    this variable. The first fetch makes the folder.
+    It is `assets` in the folder that `DLAPPS_HOME` names. Without this variable it is
+    data/assets in a clone, and in a user's cache for an installed library. The first
+    fetch makes the folder.
     """
     home = os.environ.get("DLAPPS_HOME")
     if home:
         return Path(home).expanduser().resolve() / "assets"
-    return default_assets()
-
-
-def default_assets() -> Path:
-    """Return data/assets in a clone, a user's cache for an installed library."""
     if _is_clone():
         return CHECKOUT / "data" / "assets"
-    cache = platformdirs.user_cache_dir("dlapps", appauthor=False)
-    return Path(cache) / "assets"
+    return Path(platformdirs.user_cache_dir("dlapps", appauthor=False)) / "assets"
 
 
 def networks() -> Path:

