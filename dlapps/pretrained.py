@@ -18,7 +18,7 @@ from torchvision import models
 from dlapps.core import assets
 from dlapps.core.checks import check_counts, check_name
 from dlapps.core.class_scores import read_logits
-from dlapps.core.images import check_shape, check_unit
+from dlapps.core.images import check_pixels
 from dlapps.core.runtime import channels_last
 
 # Mean and standard deviation of the pixels that a network was trained on.
@@ -126,9 +126,8 @@ class PixelNetwork(nn.Module):
 
         Raises PictureError for another shape, or values far outside [0, 1].
         """
-        check_shape(pixels, self.channels)
         # SmoothGrad's noise leaves [0, 1].
-        check_unit(pixels, slack=9)
+        check_pixels(pixels, self.channels, slack=9)
         output = self.backbone(self.normalisation(pixels))
         num_names = len(self.class_names)
         has_logits = isinstance(output, Tensor) and output.ndim == 2

@@ -37,6 +37,12 @@ def check_counts(least: int = 1, /, **counts: int) -> None:
             )
 
 
+def as_seed(seed: int) -> int:
+    """Return a seed as an int; raise ValueError unless it is whole and >= 0."""
+    check_counts(0, seed=seed)
+    return int(seed)
+
+
 def check_positive(**values: float) -> None:
     """Raise ValueError for a learning rate or a length that is not above 0; a descent
     with a negative one would climb.

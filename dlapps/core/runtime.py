@@ -1,13 +1,14 @@
 """The machine: its devices, random generators and progress bars."""
 
 import contextlib
-import operator
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import torch
 from torch import nn
+
+from dlapps.core.checks import as_seed
 
 with warnings.catch_warnings():
     # In a notebook it warns, in red, where ipywidgets is not installed.
@@ -44,8 +45,7 @@ def make_generator(seed: int) -> torch.Generator:
 
     Its numbers depend on the seed alone, and are the same for every device.
     """
-    # PyTorch takes no NumPy integer as a seed.
-    return torch.Generator("cpu").manual_seed(operator.index(seed))
+    return torch.Generator("cpu").manual_seed(as_seed(seed))
 
 
 @contextlib.contextmanager
@@ -55,7 +55,7 @@ def drawn_from(seed: int) -> Iterator[None]:
     Their earlier state is restored at the end.
     """
     with torch.random.fork_rng():
-        torch.manual_seed(operator.index(seed))
+        torch.manual_seed(as_seed(seed))
         yield
 
 

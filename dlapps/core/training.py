@@ -4,7 +4,6 @@ Also steps, schedules and averages of weights.
 """
 
 import math
-import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from dlapps.core.arrays import as_labels
-from dlapps.core.checks import check_name, check_positive
+from dlapps.core.checks import as_seed, check_name, check_positive
 from dlapps.core.runtime import (
     device_of,
     drawn_from,
@@ -63,7 +62,7 @@ def run_epochs(
         dropout draws.
     monitor: a function of the network and the epoch, which may return further ones.
     """
-    seed = operator.index(seed)
+    seed = as_seed(seed)
     history = History()
     network.eval()
     for epoch in progress(range(num_epochs), "epochs"):

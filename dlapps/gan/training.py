@@ -2,7 +2,6 @@
 
 import copy
 import math
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps.core.arrays import as_labels
-from dlapps.core.checks import check_counts
+from dlapps.core.checks import as_seed, check_counts
 from dlapps.core.images import as_uint8, check_several
 from dlapps.core.runtime import as_device, make_generator
 from dlapps.core.training import (
@@ -103,7 +102,7 @@ def fit_gan(
     is not finite.
     """
     check_counts(frame_every=frame_every)
-    seed = operator.index(seed)
+    seed = as_seed(seed)
     device = as_device(device)
     images, labels = _prepare_data(images, labels, settings)
     if networks:

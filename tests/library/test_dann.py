@@ -269,7 +269,7 @@ def test_lists_arrays_and_tensors_are_one(domains):
     source, labels, target = domains
     forms = [
         tuple(map(torch.tensor, domains)),
-        (source[:, None], labels.astype(np.uint8), target.transpose(0, 3, 1, 2)),
+        (list(source), labels.astype(np.uint8), list(target)),
         (
             source[:, ::-1][:, ::-1],
             labels.tolist(),
@@ -337,12 +337,10 @@ def test_what_is_held_out_is_the_end_of_the_training_split(bars, monkeypatch):
 BAD = [
     (lambda s, y, t: (s, y[:5], t), "as many labels as inputs, got 5 and 64"),
     (lambda s, y, t: (s, y + 1, t), "labels from 0 to 9, got 1 to 10"),
-    (lambda s, y, t: (s, y, t[:0]), r"at least one picture, got \(0, "),
     (
         lambda s, y, t: (s, y, t[:, :20]),
         "domains of one size, got 28 x 28 and 20 x 28 pixels",
     ),
-    (lambda s, y, t: (s, y, t / 255), r"images uint8 .* got torch\.float64"),
 ]
 
 

@@ -56,7 +56,7 @@ def test_pixels_may_be_noisy_but_not_levels_up_to_255():
     levels = torch.full((2, 3, 8, 8), 255.0)
     with pytest.raises(ValueError, match="got values from 255 to 255; divide 0-255"):
         network(levels)
-    with pytest.raises(ValueError, match=r"floats in \[0, 1\], got Tensor of torch.ui"):
+    with pytest.raises(ValueError, match=r"of floats, got torch.uint8 \(2, 3, 8, 8\)"):
         network(levels.byte())
 
 
