@@ -28,7 +28,6 @@ from dlapps.core.checks import check_counts, check_length, check_positive
 from dlapps.core.class_scores import (
     Classes,
     Images,
-    check_classes,
     check_input,
     choose_classes,
     float32_logits,
@@ -87,7 +86,6 @@ def fool(
         )
     images = check_input(network, images)
     classes = choose_classes(network, images, targets)
-    check_classes(network, images, classes)
     x = images.clone()
     steps = torch.full_like(classes, num_steps)
     active = torch.arange(len(images), device=images.device)
@@ -161,7 +159,6 @@ def pgd(
     check_length("step_size", step_size)
     clean = check_input(network, images)
     classes = choose_classes(network, clean, labels)
-    check_classes(network, clean, classes)
     x = clean
     if random_start:
         start = torch.rand(x.shape, generator=make_generator(seed), device="cpu")

@@ -19,10 +19,8 @@ from dlapps.core.class_scores import (
     Classes,
     Images,
     check_network,
-    check_range,
     choose_classes,
     float32,
-    forward,
     pixel_gradient,
 )
 from dlapps.core.images import as_pictures, warp
@@ -166,7 +164,6 @@ def visualize(
     else:
         x = as_pictures(initial, 3)
     classes = choose_classes(network, x, targets)
-    check_range(classes, forward(network, x[:1]))
 
     def score(seen: Tensor) -> Tensor:
         # In chunks, which are faster than one large batch.

@@ -30,10 +30,8 @@ from dlapps.core.checks import check_counts, check_length
 from dlapps.core.class_scores import (
     Classes,
     Images,
-    check_finite,
     check_input,
     check_network,
-    check_range,
     choose_classes,
     chunk_size,
     copy_channels_last,
@@ -193,15 +191,8 @@ def _pairs(images: Tensor, classes: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
 
 def _score_gradient(network: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
     """Return d S_c / d x (N, C, H, W), in the format that the caller opened."""
-    gradients, logits = pixel_gradient(network, images, classes, _target_score)
-    check_finite(logits)
+    gradients, _ = pixel_gradient(network, images, classes)
     return gradients
-
-
-def _target_score(logits: Tensor, classes: Tensor) -> Tensor:
-    """Return the logits (N,) of the classes, once each of them has one."""
-    check_range(classes, logits)
-    return pick(logits, classes)
 
 
 def _feature_gradient(
@@ -225,8 +216,7 @@ def _feature_gradient(
     hook = find_layer(network, layer).register_forward_hook(start_graph)
     with hook, torch.enable_grad():
         logits = read_logits(network, copy_channels_last(images))
-        total = _target_score(logits, classes).sum()
-    check_finite(logits)
+        total = pick(logits, classes).sum()
     gradient = None
     if features and total.requires_grad:
         (gradient,) = torch.autograd.grad(total, features[-1], allow_unused=True)

@@ -133,18 +133,6 @@ def test_likeliest_classes_come_with_their_probabilities():
     assert network.classify(pixels) == ["bird", "cat"]
 
 
-def test_feature_maps_are_no_likely_classes():
-    network = pretrained.wrap(nn.Conv2d(3, 4, 1))
-    with pytest.raises(
-        ValueError,
-        match=r"expected logits of shape \(1, K\), .* got shape \(1, 4, 8, 8\)",
-    ):
-        network.predict(torch.rand(1, 3, 8, 8))
-    for k in (0, 2.5):
-        with pytest.raises(ValueError, match=f"expected k >= 1, got {k}; take a whole"):
-            network.predict(torch.rand(1, 3, 8, 8), k)
-
-
 def test_what_cannot_be_wrapped():
     with pytest.raises(
         ValueError, match=r"got PixelNetwork\(.*; use a PixelNetwork as"
