@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlapps.core.paths import write_atomically
-
 HEAD = """\
 # dlapps beside its peers
 
@@ -70,4 +68,4 @@ def write_table(path: Path, facts: Mapping[str, object], rows: Sequence[Row]) ->
     if path.exists():
         _, heading, below = path.read_text(encoding="utf-8").partition("\n## ")
         table += heading + below
-    write_atomically(path, table.encode())
+    path.write_text(table, encoding="utf-8")

@@ -35,7 +35,7 @@ from dlapps.core.class_scores import (
 )
 from dlapps.core.images import round_to_8_bits
 from dlapps.core.runtime import channels_last, make_generator, progress
-from dlapps.core.weights import read_checked, set_state
+from dlapps.core.weights import load
 
 # The practical steps by eta = 1 in units of (pixel - mean) / std; this is the mean std
 # of the three colours.
@@ -206,9 +206,9 @@ def load_digit_networks() -> dict[str, nn.Module]:
     clean digits, both with seed 0.
     """
     path = paths.require_network("visualizing-defence.pt", "networks of digits")
-    states = read_checked(path, "pair of networks", ("robust", "plain"))
     networks: dict[str, nn.Module] = {}
-    for name, state in states.items():
-        network = set_state(make_digit_network(), state, path)
-        networks[name] = network.requires_grad_(False)
+    for name, state in load(path).items():
+        network = make_digit_network().eval().requires_grad_(False)
+        network.load_state_dict(state)
+        networks[name] = network
     return networks

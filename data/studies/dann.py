@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dlapps import dann
 from dlapps.core.training import DivergenceError
-from dlapps.core.weights import save_weights, write_checked
+from dlapps.core.weights import save, save_weights
 from labreport.report import find_report
 from labreport.results import Entry
 from studies import dann_methods
@@ -82,7 +82,7 @@ def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
             network, history = run.train(domains, seed, monitor=monitor)
     except DivergenceError as error:
         return {"diverged": str(error), "settings": {"data": domains.name}}
-    write_checked(weights_path(name, seed), network.state_dict())
+    save(network.state_dict(), weights_path(name, seed))
     target = domains.target
     scores = {
         "source_accuracy": history["source_accuracy"][-1],

@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dlapps.core.arrays import as_labels
-from dlapps.core.metrics import entropy
 from dlapps.core.runtime import device_of
 from dlapps.core.training import (
     History,
@@ -234,7 +233,7 @@ def label_diversity(labels: Tensor, num_classes: int) -> float:
         return 0.0
     shares = labels.bincount() / len(labels)
     highest = math.log(max(2, min(len(labels), num_classes)))
-    return entropy(shares) / highest
+    return float(torch.special.entr(shares).sum()) / highest
 
 
 def source_losses(student: ImprovedNetwork, batch: DomainBatch) -> dict[str, Tensor]:

@@ -1,7 +1,6 @@
 """The folders in which files lie; no other module knows them."""
 
 import os
-import threading
 from pathlib import Path
 
 import platformdirs
@@ -69,21 +68,6 @@ def require_network(filename: str, what: str) -> Path:
             "restore it, or install dlapps again."
         )
     return path
-
-
-def write_atomically(path: str | Path, content: bytes) -> Path:
-    """Write a file under a temporary name, and rename it.
-
-    Whatever fails, the file is there whole or as it was before.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        temporary.write_bytes(content)
-        return temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _is_clone() -> bool:

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from dlapps.core import training
 from dlapps.core.arrays import as_labels
 from dlapps.core.images import as_uint8, warp
-from dlapps.core.metrics import entropy
 from dlapps.core.runtime import device_of, progress, run_once
 from dlapps.core.training import Augment, epoch_size
 from dlapps.dann.settings import Settings
@@ -215,7 +214,7 @@ def class_diversity(logits: Tensor, num_classes: int) -> float:
     and above 1 if the network predicts further classes.
     """
     mean = logits.softmax(1).mean(0)
-    return entropy(mean) / math.log(max(2, num_classes))
+    return float(torch.special.entr(mean).sum()) / math.log(max(2, num_classes))
 
 
 def random_affine(

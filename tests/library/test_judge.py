@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dlapps import DlappsError, datasets, gan
-from dlapps.core import metrics, paths
+from dlapps.core import paths
 from dlapps.core.runtime import make_generator
 from dlapps.core.weights import save_weights
 from dlapps.gan import judge
@@ -113,9 +113,7 @@ def test_stored_weights_are_half_as_large_and_read_the_same(
 
 
 def test_the_committed_judge_takes_digits_on_grey_for_what_they_are():
-    """A judge that had seen black grounds alone read half of these right, and gave them
-    a Fréchet ratio of 50 to 200.
-    """
+    """A judge that had seen black grounds alone read half of these right."""
     digits = datasets.load_mnist("test")
     classifier = gan.load_digit_classifier()
     images = gan.prepare_images(digits.images[:2000], 32)
@@ -124,10 +122,6 @@ def test_the_committed_judge_takes_digits_on_grey_for_what_they_are():
     on_black = gan.conditional_accuracy(classifier, images, labels)
     on_grey = gan.conditional_accuracy(classifier, grey, labels)
     assert on_grey > on_black - 0.01
-    features, _ = gan.features_and_logits(classifier, images)
-    grey_features, _ = gan.features_and_logits(classifier, grey)
-    real = metrics.frechet_distance(features[::2], features[1::2])
-    assert metrics.frechet_distance(features[::2], grey_features[1::2]) < 5 * real
 
 
 @pytest.mark.parametrize(
