@@ -17,6 +17,7 @@ are the same on every device. Bad pixels, classes out of range, a network in tra
 mode or without logits (N, K) and an epsilon that is not finite raise a ValueError.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps.core import paths
-from dlapps.core.checks import check_counts, check_length, check_positive
+from dlapps.core.checks import check_between, check_counts
 from dlapps.core.class_scores import (
     Classes,
     Images,
@@ -78,7 +79,7 @@ def fool(
     num_steps: at most.
     """
     check_counts(num_steps=num_steps)
-    check_positive(step_size=step_size)
+    check_between(0, math.inf, step_size=step_size)
     if targets is None:
         raise ValueError(
             "expected targets, the classes that are to win, got None; "
@@ -153,10 +154,10 @@ def pgd(
     seed: of the random start.
     """
     check_counts(num_steps=num_steps)
-    check_length("epsilon", epsilon, most=1.0)
+    check_between(0, 1, epsilon=epsilon)
     if step_size is None:
         step_size = 2.5 * epsilon / num_steps
-    check_length("step_size", step_size)
+    check_between(0, math.inf, step_size=step_size)
     clean = check_input(network, images)
     classes = choose_classes(network, clean, labels)
     x = clean

@@ -18,6 +18,7 @@ training mode or without logits (N, K), and an unknown layer or one that no scor
 depends on raise a ValueError of one sentence.
 """
 
+import math
 from collections.abc import Iterable
 from contextlib import ExitStack
 
@@ -26,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps.core.checks import check_counts, check_length
+from dlapps.core.checks import check_between, check_counts
 from dlapps.core.class_scores import (
     Classes,
     Images,
@@ -80,7 +81,7 @@ def smooth_grad(
     Returns (N, H, W) >= 0.
     """
     check_counts(num_samples=num_samples)
-    check_length("noise_std", noise_std)
+    check_between(0, math.inf, noise_std=noise_std)
     images = check_input(network, images)
     classes = choose_classes(network, images, targets)
     shape = (num_samples, *images.shape[1:])

@@ -188,7 +188,7 @@ class LastLayers(nn.ModuleList):
         else:
             end = nn.Sequential(backbone.conv_head, backbone.bn2)
             super().__init__([nn.Identity(), backbone.blocks[6], end])
-        runtime.channels_last(self)
+        runtime.channels_last(self).requires_grad_()
 
     def train(self, mode: bool = True) -> LastLayers:
         """Stay in eval mode, whatever mode is."""

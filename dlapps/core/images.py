@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from PIL import Image, ImageOps
 
 from dlapps.core.arrays import as_tensor
-from dlapps.core.checks import DlappsError, check_counts, check_shares
+from dlapps.core.checks import DlappsError, check_between, check_counts
 
 PICTURE_SUFFIXES = (
     ".jpg",
@@ -110,7 +110,7 @@ def to_pixels(
     if crop is None:
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     else:
-        check_shares(crop=crop)
+        check_between(0, 1, crop=crop)
         side = crop * min(image.size)
         left = (image.width - side) / 2
         top = (image.height - side) / 2

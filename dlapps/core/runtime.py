@@ -19,18 +19,6 @@ Item = TypeVar("Item")
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def as_device(device: torch.device | str) -> torch.device:
-    """Return a device; raise ValueError if this machine does not have it."""
-    try:
-        return torch.empty(0, device=device).device
-    # PyTorch without CUDA raises an AssertionError.
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"expected a device of this machine, got {str(device)!r}; pass 'cpu', or "
-            "install a PyTorch that supports it."
-        ) from error
-
-
 def channels_last(network: Network) -> Network:
     """Store a network's weights channels last, and return it.
 

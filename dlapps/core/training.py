@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from dlapps.core.arrays import as_labels
-from dlapps.core.checks import as_seed, check_name, check_positive
+from dlapps.core.checks import as_seed, check_between, check_name
 from dlapps.core.runtime import (
     device_of,
     drawn_from,
@@ -195,7 +195,7 @@ def make_one_cycle(
     learning_rates[part], in a fifth of the steps, and falls in the others.
     """
     rates = list(learning_rates.values())
-    check_positive(learning_rate=min(rates, default=1))
+    check_between(0, math.inf, learning_rate=min(rates))
     groups = [{"params": list(part.parameters())} for part in learning_rates]
     optimiser = torch.optim.AdamW(groups, weight_decay=weight_decay)
     rise = 0.2

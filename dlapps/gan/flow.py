@@ -17,10 +17,9 @@ from torch import Tensor, nn
 
 from dlapps.core import paths
 from dlapps.core.arrays import as_labels, as_tensor, check_sizes
-from dlapps.core.checks import check_counts, check_shares
+from dlapps.core.checks import check_between, check_counts
 from dlapps.core.images import as_uint8
 from dlapps.core.runtime import (
-    as_device,
     channels_last,
     device_of,
     drawn_from,
@@ -75,7 +74,7 @@ class FlowSettings:
             batch_size=self.batch_size,
             num_classes=self.num_classes,
         )
-        check_shares(unlabelled=self.unlabelled, average=self.average)
+        check_between(0, 1, unlabelled=self.unlabelled, average=self.average)
 
 
 STANDARD = FlowSettings()
@@ -255,7 +254,6 @@ def fit_flow(
     Returns the network, with the average of its weights, and the history of the loss.
     Raises DivergenceError for a loss that is not finite.
     """
-    device = as_device(device)
     images = as_uint8(images)
     check_sizes("grey images", images, settings.size, settings.size)
     labels = as_labels(labels, len(images), settings.num_classes)

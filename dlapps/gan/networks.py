@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps.core.arrays import check_sizes
-from dlapps.core.checks import check_counts, check_name, check_shares
+from dlapps.core.checks import check_between, check_counts, check_name
 from dlapps.core.runtime import (
     channels_last,
     drawn_from,
@@ -68,7 +68,13 @@ class Settings:
             batch_size=self.batch_size,
             latent_dim=self.latent_dim,
         )
-        check_shares(average=self.average)
+        check_between(0, 1, average=self.average)
+        check_between(
+            0,
+            math.inf,
+            discriminator_rate=self.discriminator_rate,
+            generator_rate=self.generator_rate,
+        )
         check_name("loss", self.loss, LOSSES)
 
 

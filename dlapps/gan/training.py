@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dlapps.core.arrays import as_labels
 from dlapps.core.checks import as_seed, check_counts
 from dlapps.core.images import as_uint8, check_several
-from dlapps.core.runtime import as_device, make_generator
+from dlapps.core.runtime import make_generator
 from dlapps.core.training import (
     DivergenceError,
     History,
@@ -103,7 +103,6 @@ def fit_gan(
     """
     check_counts(frame_every=frame_every)
     seed = as_seed(seed)
-    device = as_device(device)
     images, labels = _prepare_data(images, labels, settings)
     if networks:
         check_networks(*networks, settings)

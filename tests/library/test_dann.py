@@ -334,8 +334,8 @@ def test_what_is_held_out_is_the_end_of_the_training_split(bars, monkeypatch):
 
 
 BAD = [
-    (lambda s, y, t: (s, y[:5], t), "as many labels as inputs, got 5 and 64"),
-    (lambda s, y, t: (s, y + 1, t), "labels from 0 to 9, got 1 to 10"),
+    (lambda s, y, t: (s, y[:5], t), r"whole numbers \(64,\) as labels"),
+    (lambda s, y, t: (s, y + 1, t), "labels from 0, of 10 classes, got 1 to 10"),
     (
         lambda s, y, t: (s, y, t[:, :20]),
         "domains of one size, got 28 x 28 and 20 x 28 pixels",
@@ -370,7 +370,7 @@ UNFIT = [
     ),
     (
         lambda s, y, t: dann.accuracy(build(), s, y[:5]),
-        "as many labels as inputs, got 5 and 64",
+        r"whole numbers \(64,\) as labels",
     ),
 ]
 
@@ -458,9 +458,7 @@ def test_an_oracle_takes_the_target_labels_for_every_picture(domains, monkeypatc
     assert teacher.labelled_share[0] < 1
     assert right.labelled_share == wrong.labelled_share == pytest.approx([1])
     assert right.loss != wrong.loss
-    with pytest.raises(
-        ValueError, match="expected as many labels as inputs, got 5 and 20"
-    ):
+    with pytest.raises(ValueError, match=r"whole numbers \(20,\) as labels"):
         train(few[1][:5])
 
 
