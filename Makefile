@@ -64,7 +64,7 @@ test: $(DEV) ## lint, types, spelling and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/mypy
-	@$(BIN)/dlapps data fetch --embedded
+	@$(BIN)/dlapps data fetch
 	$(if $(filter none,$(PROGRAMS)),DLAPPS_TEST_PATH=$(BIN)) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-all: ## the same with each Python that is found here, then a smoke-profile build, the wheel, solutions, JupyterLab, nbgrader, other libraries

@@ -6,7 +6,7 @@ one after the other, and takes its batches from two DataLoaders with PIL transfo
 two workers each. pytorch-adapt's hook makes its own update of the same layers, fed by
 the same loaders. Steps (64 + 64 pictures) and epochs of all run here on the same
 pictures. The agreement is the cosine of the change of all weights in the first step,
-the cosine that of "fast" with float32. `python benchmarks/dann.py [--rounds 5]
+the cosine that of "autocast" with float32. `python benchmarks/dann.py [--rounds 5]
 [--threads 1] [NAME ...]`
 """
 
@@ -16,7 +16,7 @@ from functools import partial
 import torch
 from PIL import Image
 from timing import (
-    FORMATS,
+    OURS,
     change_of_weights,
     compare,
     least_cosine,
@@ -30,7 +30,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torchvision import transforms
 
 from dlapps import dann, datasets
-from dlapps.core.runtime import autocast
 
 BATCH = 64
 WEIGHT = 0.5
@@ -160,14 +159,13 @@ class Ours:
         self.optimiser = torch.optim.SGD(self.weights, lr=0.01, momentum=0.9)
 
     def step(self, source, labels, target):
-        with autocast("cpu"):
-            class_loss, domain_loss, _ = dann.dann_losses(
-                self.network,
-                dann.batch_to_pixels(source),
-                dann.batch_to_pixels(target),
-                labels,
-                WEIGHT,
-            )
+        class_loss, domain_loss, _ = dann.dann_losses(
+            self.network,
+            dann.batch_to_pixels(source),
+            dann.batch_to_pixels(target),
+            labels,
+            WEIGHT,
+        )
         self.optimiser.zero_grad()
         (class_loss + domain_loss).backward()
         self.optimiser.step()
@@ -195,7 +193,7 @@ def measure(source, target, name, make_peer, rounds):
     steps = {name: partial(peer.step, pixels, labels, standardise(unlabelled))}
     epochs = {name: partial(peer.epoch, source, target)}
     changes = {name: change_of_weights(peer.weights, steps[name])}
-    for way in FORMATS:
+    for way in OURS:
         ours = Ours()
         steps[way] = partial(run_as, way, ours.step, images, labels, unlabelled)
         epochs[way] = partial(run_as, way, ours.epoch, source, target)

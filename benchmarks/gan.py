@@ -13,7 +13,7 @@ from functools import partial
 
 import torch
 from PIL import Image
-from timing import FORMATS, change_of_weights, compare, least_cosine, main, run_as
+from timing import OURS, change_of_weights, compare, least_cosine, main, run_as
 from torch import nn
 from torchvision import transforms
 
@@ -205,7 +205,7 @@ def measure(conditional, data, rounds):
     steps = {"plain loop": partial(plain.step, real, y)}
     epochs = {"plain loop": partial(plain.epoch, images, labels)}
     changes = {}
-    for way in FORMATS:
+    for way in OURS:
         ours = Ours(conditional)
         steps[way] = partial(run_as, way, ours.step, pixels, y)
         epochs[way] = partial(run_as, way, ours.epoch, images, labels)

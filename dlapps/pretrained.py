@@ -5,12 +5,12 @@ They take pixels in [0, 1], and give logits or feature maps.
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision import models
@@ -18,7 +18,7 @@ from torchvision import models
 from dlapps.core import assets
 from dlapps.core.checks import check_counts, check_name
 from dlapps.core.class_scores import read_logits
-from dlapps.core.images import check_shape, check_unit
+from dlapps.core.images import check_pixels
 from dlapps.core.runtime import channels_last
 
 # Mean and standard deviation of the pixels that a network was trained on.
@@ -54,30 +54,20 @@ class Normalisation(nn.Module):
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        means = np.asarray(mean)
-        stds = np.asarray(std)
-        _check_statistics(means, stds)
-        shape = (1, -1, 1, 1)
-        self.register_buffer("mean", torch.tensor(means).float().view(shape))
-        self.register_buffer("std", torch.tensor(stds).float().view(shape))
+        means = torch.as_tensor(mean).float().view(1, -1, 1, 1)
+        stds = torch.as_tensor(std).float().view(1, -1, 1, 1)
+        are_of_pixels = 0 <= means.min() <= means.max() <= 1 and stds.min() > 0
+        if means.shape != stds.shape or not are_of_pixels or stds.max() > 1:
+            raise ValueError(
+                "expected a mean and a std > 0 for each channel of pixels in [0, 1], "
+                f"got {mean} and {std}; divide those of 0 to 255 by 255."
+            )
+        self.register_buffer("mean", means)
+        self.register_buffer("std", stds)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalise pixels; their shape stays."""
         return (pixels - self.mean) / self.std
-
-
-def _check_statistics(means: np.ndarray, stds: np.ndarray) -> None:
-    passed = f"{means.tolist()} and {stds.tolist()}"
-    if means.ndim != 1 or means.shape != stds.shape or not (stds > 0).all():
-        raise ValueError(
-            f"expected a mean and a std > 0 for each channel, got {passed}; "
-            "pass as many of both, three for RGB."
-        )
-    if not ((means >= 0) & (means <= 1) & (stds <= 1)).all():
-        raise ValueError(
-            f"expected a mean and a std of pixels in [0, 1], got {passed}; "
-            "divide those of 0 to 255 by 255."
-        )
 
 
 class PixelNetwork(nn.Module):
@@ -111,7 +101,7 @@ class PixelNetwork(nn.Module):
         self.input_size = input_size
         self.crop = crop
         self.normalisation = Normalisation(mean, std)
-        self.channels = len(mean)
+        self.channels = self.normalisation.mean.shape[1]
         # Any: its parts have the names that its library gives them.
         self.backbone: Any = backbone
         for module in backbone.modules():
@@ -126,13 +116,11 @@ class PixelNetwork(nn.Module):
 
         Raises PictureError for another shape, or values far outside [0, 1].
         """
-        check_shape(pixels, self.channels)
         # SmoothGrad's noise leaves [0, 1].
-        check_unit(pixels, slack=9)
+        check_pixels(pixels, self.channels, slack=9)
         output = self.backbone(self.normalisation(pixels))
         num_names = len(self.class_names)
-        has_logits = isinstance(output, Tensor) and output.ndim == 2
-        if has_logits and output.shape[1] < num_names:
+        if num_names > output.shape[1]:
             raise ValueError(
                 f"expected at most {output.shape[1]} class_names, one a logit, got "
                 f"{num_names}; give wrap one name for each logit, in their order."
@@ -154,16 +142,13 @@ class PixelNetwork(nn.Module):
         check_counts(k=k)
         logits = read_logits(self, pixels)
         probabilities, classes = logits.softmax(1).topk(min(k, logits.shape[1]))
+        without_name = range(len(self.class_names), logits.shape[1])
+        names = [*self.class_names, *map(str, without_name)]
         predictions = []
         for row, indices in zip(probabilities.tolist(), classes.tolist(), strict=True):
-            names = [self._class_name(index) for index in indices]
-            predictions.append(list(zip(names, row, strict=True)))
+            likely = [names[index] for index in indices]
+            predictions.append(list(zip(likely, row, strict=True)))
         return predictions
-
-    def _class_name(self, index: int) -> str:
-        if index < len(self.class_names):
-            return self.class_names[index]
-        return str(index)
 
     def classify(self, pixels: Tensor) -> list[str]:
         """Return the name of the most likely class of each picture (N, C, H, W)."""
@@ -201,7 +186,7 @@ def load(name: str) -> PixelNetwork:
     Its weights are downloaded at first use. `wrap` takes other networks, such as those
     of torchvision and timm.
 
-    name: vgg16, vgg16_features (its 13 convolutions, which give feature maps
+    name: vgg16_features (VGG16's 13 convolutions, which give feature maps
         (N, 512, H / 32, W / 32)), squeezenet1_1, efficientnet_lite0 or
         efficientnet_lite2.
 
@@ -223,8 +208,7 @@ def wrap(
 
     >>> network = wrap(torchvision.models.resnet18(weights="DEFAULT"))
 
-    Its normalisation goes in front of it. The network is not copied: it is itself
-    frozen (no weight requires a gradient any more) and put in eval mode.
+    Its normalisation goes in front of a copy of it, which is frozen and in eval mode.
 
     module: a network that takes normalised pictures (N, C, H, W) to logits (N, K).
     mean, std: of the pixels in [0, 1] that it was trained on, a number for each
@@ -241,9 +225,9 @@ def wrap(
             f"expected an nn.Module that takes normalised pictures, got {module!r}; "
             "use a PixelNetwork as it is, and pretrained.load for a name."
         )
-    return PixelNetwork(
-        type(module).__name__, module, mean, std, class_names, input_size
-    )
+    copied = copy.deepcopy(module)
+    name = type(module).__name__
+    return PixelNetwork(name, copied, mean, std, class_names, input_size)
 
 
 def vgg16_architecture() -> nn.Sequential:
@@ -262,18 +246,6 @@ def imagenet_class_names() -> tuple[str, ...]:
 
 def _read_state(asset: str) -> dict[str, Tensor]:
     return torch.load(assets.fetch(asset), weights_only=True, map_location="cpu")
-
-
-def _load_vgg16() -> PixelNetwork:
-    network = models.vgg16()
-    network.load_state_dict(_read_state("vgg16"))
-    return PixelNetwork(
-        "vgg16",
-        _name_vgg_layers(network),
-        IMAGENET_MEAN,
-        IMAGENET_STD,
-        imagenet_class_names(),
-    )
 
 
 def _name_vgg_layers(network: models.VGG) -> nn.Sequential:
@@ -367,7 +339,6 @@ def _load_efficientnet_lite(name: str) -> PixelNetwork:
 
 
 LOADERS: dict[str, Callable[[], PixelNetwork]] = {
-    "vgg16": _load_vgg16,
     "vgg16_features": _load_vgg16_features,
     "squeezenet1_1": _load_squeezenet,
     "efficientnet_lite0": partial(_load_efficientnet_lite, "efficientnet_lite0"),

@@ -18,6 +18,8 @@ training mode or without logits (N, K), and an unknown layer or one that no scor
 depends on raise a ValueError of one sentence.
 """
 
+import math
+from collections.abc import Iterable
 from contextlib import ExitStack
 
 import numpy as np
@@ -25,14 +27,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps.core.checks import check_counts, check_length
+from dlapps.core.checks import check_between, check_counts
 from dlapps.core.class_scores import (
     Classes,
     Images,
-    check_finite,
     check_input,
     check_network,
-    check_range,
     choose_classes,
     chunk_size,
     copy_channels_last,
@@ -41,7 +41,7 @@ from dlapps.core.class_scores import (
     pixel_gradient,
     read_logits,
 )
-from dlapps.core.runtime import Bar, make_generator
+from dlapps.core.runtime import make_generator, progress
 from dlapps.pretrained import find_layer
 
 
@@ -81,7 +81,7 @@ def smooth_grad(
     Returns (N, H, W) >= 0.
     """
     check_counts(num_samples=num_samples)
-    check_length("noise_std", noise_std)
+    check_between(0, math.inf, noise_std=noise_std)
     images = check_input(network, images)
     classes = choose_classes(network, images, targets)
     shape = (num_samples, *images.shape[1:])
@@ -184,23 +184,16 @@ def _clamp_gradient(_module: nn.Module, _inputs: object, output: Tensor) -> None
         output.register_hook(F.relu)
 
 
-def _pairs(images: Tensor, classes: Tensor) -> Bar:
+def _pairs(images: Tensor, classes: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
     """Images and their classes one by one, with a progress bar."""
     pairs = zip(images, classes, strict=True)
-    return Bar(pairs, "pictures", total=len(images))
+    return progress(pairs, "pictures", total=len(images))
 
 
 def _score_gradient(network: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
     """Return d S_c / d x (N, C, H, W), in the format that the caller opened."""
-    gradients, logits = pixel_gradient(network, images, classes, _target_score)
-    check_finite(logits)
+    gradients, _ = pixel_gradient(network, images, classes)
     return gradients
-
-
-def _target_score(logits: Tensor, classes: Tensor) -> Tensor:
-    """Return the logits (N,) of the classes, once each of them has one."""
-    check_range(classes, logits)
-    return pick(logits, classes)
 
 
 def _feature_gradient(
@@ -224,8 +217,7 @@ def _feature_gradient(
     hook = find_layer(network, layer).register_forward_hook(start_graph)
     with hook, torch.enable_grad():
         logits = read_logits(network, copy_channels_last(images))
-        total = _target_score(logits, classes).sum()
-    check_finite(logits)
+        total = pick(logits, classes).sum()
     gradient = None
     if features and total.requires_grad:
         (gradient,) = torch.autograd.grad(total, features[-1], allow_unused=True)

@@ -17,8 +17,15 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from dlapps import pretrained
-from dlapps.core.images import as_pictures, check_several, check_shape, stack_pixels
-from dlapps.core.runtime import Bar, device_of
+from dlapps.core.images import (
+    as_pictures,
+    as_uint8,
+    check_pixels,
+    check_several,
+    levels_to_pixels,
+    stack_pixels,
+)
+from dlapps.core.runtime import device_of, progress
 from dlapps.pretrained import PixelNetwork
 
 
@@ -89,8 +96,8 @@ class DeepFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Return the features (N, D) float32 of pictures.
 
         X: a list of paths, PIL pictures or arrays (see `images.to_picture`); or one
-            array or tensor, uint8 or float32 in [0, 1], (N, H, W) of grey, (N, H, W, 3)
-            or (N, 3, H, W).
+            array or tensor, uint8 (N, H, W) or (N, H, W, 3), or floats (N, 3, H, W)
+            in [0, 1].
 
         Pictures are resized to the network's input_size. Grey is copied to the channels
         of a network of colours, and a grey network sees the mean of the colours.
@@ -114,7 +121,7 @@ class DeepFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         # An empty batch has its own error.
         starts = range(0, max(len(X), 1), batch_size)
         features = []
-        for start in Bar(starts, f"features of {network.name}"):
+        for start in progress(starts, f"features of {network.name}"):
             pixels = _read_pixels(X[start : start + batch_size], network)
             vectors = []
             for output in layer_outputs(network, pixels.to(device), layers).values():
@@ -140,13 +147,14 @@ def _read_pixels(batch: Any, network: PixelNetwork) -> Tensor:
     """Return pictures as pixels of the network's size and channels."""
     size = network.input_size
     if getattr(batch, "ndim", 1) == 1:  # a list, an array or a column of paths
-        batch = stack_pixels(batch, size)
-    elif batch.ndim == 3:
-        batch = batch[:, None]
-    pixels = as_pictures(batch)
+        pixels = stack_pixels(batch, size)
+    elif batch.dtype in (np.uint8, torch.uint8):
+        pixels = levels_to_pixels(as_uint8(batch))
+    else:
+        pixels = as_pictures(batch)
     if pixels.shape[1] == 1:
         pixels = pixels.expand(-1, network.channels, -1, -1)
     elif network.channels == 1 and pixels.shape[1] == 3:
         pixels = pixels.mean(1, keepdim=True)
-    check_shape(pixels, network.channels)
+    check_pixels(pixels, network.channels)
     return interpolate(pixels, (size, size), mode="bilinear", antialias=True)

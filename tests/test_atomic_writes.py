@@ -4,16 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from dlapps.core import paths as library_paths
-from dlapps.core.weights import write_checked
 from labreport import report, results
 
 WRITERS = {
     "file": lambda path: report.write_atomically(path, b"new"),
-    "asset": lambda path: library_paths.write_atomically(path, b"new"),
-    "file.pt": lambda path: write_checked(path, {"weight": torch.zeros(3)}),
     "file.npz": lambda path: results.save_arrays(path.stem, {"array": np.arange(3)}),
     "file.json": lambda path: results.save(path.stem, {"accuracy": 0.5}, [0]),
 }

@@ -75,7 +75,7 @@ def test_table(load, tmp_path):
     rows = [
         table.Row("a step", "float32", "plain loop", [1.0, 2.0, 4.0], [2.0, 6.0, 4.0]),
         table.Row(
-            "a map", "fast", "captum 0.9.0", [0.5], [1.0], 0.99996, "cosine 1.0000"
+            "a map", "autocast", "captum 0.9.0", [0.5], [1.0], 0.99996, "cosine 1.0000"
         ),
     ]
     facts = environment.describe()
@@ -89,22 +89,24 @@ def test_table(load, tmp_path):
     assert f"PyTorch {version('torch')}; 3 rounds." in written
     assert "An older table" not in written
     step = "| a step | float32 | 2.0000 | plain loop | 4.0000 | 2.00 | 1.00 | 3.00 |"
-    fast = "| a map | fast | 0.5000 | captum 0.9.0 | 1.0000 | 2.00 | 2.00 | 2.00 |"
+    autocast = (
+        "| a map | autocast | 0.5000 | captum 0.9.0 | 1.0000 | 2.00 | 2.00 | 2.00 |"
+    )
     lines = written.removesuffix(below).splitlines()
-    assert lines[-2:] == [f"{step} – | – |", f"{fast} 1.0000 | cosine 1.0000 |"]
+    assert lines[-2:] == [f"{step} – | – |", f"{autocast} 1.0000 | cosine 1.0000 |"]
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_each_way_is_compared_with_each_peer(load):
-    results = {"peer": 1, "float32": 2, "fast": 3, "other": 4}
+    results = {"peer": 1, "float32": 2, "autocast": 3, "other": 4}
     ways = {way: partial(results.get, way) for way in results}
     rows = load("timing").compare("a sum", ways, 2, add, "{} {}".format)
     cells = [(row.way, row.peer, row.cosine, row.agreement) for row in rows]
     assert cells == [
         ("float32", "peer", None, "1 2"),
-        ("fast", "peer", 5, "1 3"),
+        ("autocast", "peer", 5, "1 3"),
         ("float32", "other", None, "4 2"),
-        ("fast", "other", 5, "4 3"),
+        ("autocast", "other", 5, "4 3"),
     ]
 
 

@@ -200,7 +200,7 @@ def test_the_library_brings_its_networks_and_no_jupyter(run, installed):
 def test_a_wrong_name_is_one_sentence(run):
     result = run("dlapps", "data", "fetch", "vgg19")
     assert result.returncode != 0
-    assert result.stderr.startswith("dlapps: expected an asset among vgg16")
+    assert result.stderr.startswith("dlapps: expected an asset among vgg16_features")
     assert result.stderr.count("\n") == 1
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from torch import nn
 
 from dlapps import dann
-from dlapps.core import runtime
 from dlapps.core.training import DivergenceError
 from dlapps.core.weights import save_weights
 from labreport.report import find_report

@@ -18,7 +18,7 @@ from dlapps.gan import flow, to_uint8
 from labreport.report import find_report
 from labreport.results import Entry
 from studies.gan_judge import SHARES, Judge, load_images
-from studies.runs import Calls, add_entries, make_missing
+from studies.runs import Calls, add_entries, bfloat16, make_missing
 
 SEEDS = range(5)
 NUM_HELD_OUT = 10_000

@@ -18,7 +18,7 @@ from labreport.report import find_report
 from labreport.results import Entry
 from studies.gan_judge import SHARES, Judge, load_images
 from studies.gan_settings import RUNS, fit_trial
-from studies.runs import Calls, add_entries, make_missing, sweep_missing
+from studies.runs import Calls, add_entries, bfloat16, make_missing, sweep_missing
 
 SEEDS = tuple(range(max(run.num_seeds for run in RUNS.values())))
 # The trainings whose generator's gradient is kept: of the saturating loss one that

@@ -43,7 +43,7 @@ def load_images(split: str, size: int = judge.SIZE) -> tuple[Tensor, Tensor]:
 
 def make_digit_classifier() -> Path:
     """Train the classifier that judges samples: about 5 minutes on one core."""
-    provenance = datasets.load_mnist("train").provenance
+    origin = datasets.load_mnist("train").origin
     images, labels = load_images("train")
     classifier = gan.fit_digit_classifier(images, labels, NUM_EPOCHS, augment=distort)
     # As it will be loaded: rounded to float16.
@@ -51,7 +51,7 @@ def make_digit_classifier() -> Path:
     test_images, test_labels = load_images("test")
     accuracy = share_read(classifier, test_images, test_labels)
     card = {
-        "data": provenance.name,
+        "data": origin,
         "train": len(labels),
         "test": len(test_labels),
         "num_epochs": NUM_EPOCHS,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from filelock import FileLock
 
 from labreport import results
@@ -20,6 +21,14 @@ Calls = dict[Any, Callable[[], Any]]
 def cached(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
     """A call for a sweep, with its result stored in data/cache by `keep`."""
     return partial(keep(function), *arguments)
+
+
+def bfloat16() -> torch.autocast:
+    """Return a context in which trainings multiply in bfloat16, as the committed did.
+
+    It keeps no weights in that format, since the next step changes them.
+    """
+    return torch.autocast("cpu", torch.bfloat16, cache_enabled=False)
 
 
 def load_parts(name: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ time: threads of one process would share PyTorch's generator.
 import hashlib
 import importlib
 import inspect
+import os
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
@@ -72,8 +73,11 @@ def keep(function: Callable[..., Result]) -> Callable[..., Result]:
 def workers(jobs: int) -> joblib.parallel_config:
     """Make the sweeps inside of it in so many processes; one makes them here.
 
-    Each process has as many threads as `LABREPORT_THREADS` says, by default one.
+    The processes show no bars. Each has as many threads as `LABREPORT_THREADS` says, by
+    default one.
     """
+    # Read by a process as it begins.
+    os.environ["TQDM_DISABLE"] = "1"
     threads = num_threads()
     return joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=threads)
 

@@ -14,7 +14,7 @@ from sklearn.svm import LinearSVC
 from torch import nn
 
 from dlapps import datasets, pretrained
-from dlapps.core.images import scaled_shape, stack_pixels
+from dlapps.core.images import stack_pixels, to_picture
 from dlapps.core.runtime import make_generator
 from dlapps.transfer import layer_outputs
 from labreport import results
@@ -66,7 +66,11 @@ def extract(
     images, _ = load_scenes()
     rows: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
     for image in images:
-        shape = scaled_shape(image, size) if keep_aspect else (size, size)
+        shape = (size, size)
+        if keep_aspect:
+            width, height = to_picture(image).size
+            scale = size / min(width, height)
+            shape = (round(height * scale), round(width * scale))
         outputs = layer_outputs(network, stack_pixels([image], shape), layers)
         for layer, maps in outputs.items():
             both = torch.stack([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)

@@ -31,7 +31,7 @@ from labreport import results
 from labreport.report import find_report
 from labreport.results import Entry
 from studies import transfer
-from studies.runs import Calls, add_entries, make_missing
+from studies.runs import Calls, add_entries, bfloat16, make_missing
 from studies.sweeps import keep
 from studies.transfer import NUM_SPLITS, NUM_TRAIN, draw_split, load_scenes
 
@@ -111,15 +111,16 @@ def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -
     # Weights are drawn from PyTorch's default generator, as by every nn.Module.
     with runtime.drawn_from(seed):
         network = make_small_vgg(NUM_CLASSES)
-    fit_classifier(
-        network,
-        pixels[rows],
-        labels[rows],
-        round(num_steps * 50 / len(rows)),
-        {network: 3e-3},
-        seed=seed,
-        augment=partial(flip_and_shift, size // 10),
-    )
+    with bfloat16():
+        fit_classifier(
+            network,
+            pixels[rows],
+            labels[rows],
+            round(num_steps * 50 / len(rows)),
+            {network: 3e-3},
+            seed=seed,
+            augment=partial(flip_and_shift, size // 10),
+        )
     scores = logits(network, pixels[NUM_TRAIN:])
     accuracy = training.accuracy(scores, labels[NUM_TRAIN:])
     return {"scores": {"accuracy": accuracy}}
@@ -187,7 +188,7 @@ class LastLayers(nn.ModuleList):
         else:
             end = nn.Sequential(backbone.conv_head, backbone.bn2)
             super().__init__([nn.Identity(), backbone.blocks[6], end])
-        runtime.channels_last(self)
+        runtime.channels_last(self).requires_grad_()
 
     def train(self, mode: bool = True) -> LastLayers:
         """Stay in eval mode, whatever mode is."""
@@ -223,7 +224,7 @@ def frozen_maps(name: str) -> Tensor:
         pixels = network.normalisation(stack_pixels([image], size))
         if name != "VGG16":
             pixels = torch.cat([pixels, pixels.flip(3)])
-        with runtime.autocast("cpu"):
+        with torch.autocast("cpu", torch.bfloat16):
             outputs = front(pixels.to(memory_format=torch.channels_last))
         if name == "VGG16":
             outputs = torch.cat([outputs, outputs.flip(3)]).bfloat16()
@@ -239,7 +240,7 @@ def frozen_features(name: str) -> Tensor:
     layers = LastLayers(name)
     features = []
     for maps in keep(frozen_maps)(name):
-        with runtime.autocast("cpu"):
+        with torch.autocast("cpu", torch.bfloat16):
             features.append(layers(maps.to(memory_format=torch.channels_last)))
     return torch.stack(features)
 
@@ -281,17 +282,18 @@ def train_and_score(
         inputs = inputs.flatten(0, 1)
         labels = labels.repeat_interleave(2)
         augment = None
-    fit_classifier(
-        network,
-        inputs,
-        labels,
-        num_epochs,
-        rates,
-        label_smoothing=0.1,
-        batch_size=30,
-        seed=seed,
-        augment=augment,
-    )
+    with bfloat16():
+        fit_classifier(
+            network,
+            inputs,
+            labels,
+            num_epochs,
+            rates,
+            label_smoothing=0.1,
+            batch_size=30,
+            seed=seed,
+            augment=augment,
+        )
     if name == "VGG16":
         return logits(network, views[rows, 0]).numpy()
     both = logits(network, views[rows].flatten(0, 1)).unflatten(0, (-1, 2))

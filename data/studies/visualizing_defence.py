@@ -17,7 +17,7 @@ from dlapps.adversarial import make_digit_network, pgd
 from dlapps.core import runtime
 from dlapps.core.images import as_pictures
 from dlapps.core.training import make_one_cycle, minimise
-from dlapps.core.weights import to_float16, write_checked
+from dlapps.core.weights import save, to_float16
 from labreport import results
 from labreport.report import find_report
 from studies.runs import Calls, cached, nest
@@ -78,7 +78,7 @@ def fit_digits(
             start = int(torch.randint(2**31, (), generator=generator))
             x = digits[rows]
             y = labels[rows]
-            with runtime.autocast("cpu"):
+            with torch.autocast("cpu", torch.bfloat16):
                 if radius:
                     attacked = pgd(network, x, radius, y, TRAINING_STEPS, seed=start)
                     x = attacked.images
@@ -129,7 +129,7 @@ def make_visualizing_defence() -> Path:
             calls[name, seed] = cached(measure, name, seed)
     scores = dict(sweep(calls, "defence"))
     weights = {name: to_float16(train(name, 0)) for name in TRAININGS}
-    write_checked(find_report().networks / "visualizing-defence.pt", weights)
+    save(weights, find_report().networks / "visualizing-defence.pt")
     parts = {
         "num_judged": NUM_JUDGED,
         "shares": ["clean", "accuracy"],

@@ -116,7 +116,7 @@ def play_grids(name: str, method: str) -> list[float]:
     if method == "Grad-CAM":
         explain = partial(explain, layer=LAST_MAPS[name])
     repeated = grids.repeat_interleave(4, 0)
-    with runtime.autocast("cpu"):
+    with torch.autocast("cpu", torch.bfloat16):
         maps = explain(network, repeated, targets=classes.flatten())
     hits = find_hits(maps.unflatten(0, classes.shape))
     return hits.mean(1).tolist()

@@ -5,7 +5,6 @@ machine.
 __all__ = [
     "arrays",
     "assets",
-    "checkpoints",
     "checks",
     "class_scores",
     "classifier",

@@ -1,5 +1,7 @@
 """Numbers, labels and sizes as a caller passes them: converted and checked."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -33,24 +35,17 @@ def as_labels(labels: ArrayLike, number: int, num_classes: int | None = None) ->
     label that is not in [0, num_classes).
     """
     labels = as_tensor(labels).cpu()
-    if number == 0:
-        raise ValueError("expected at least one input, got none; check the selection.")
-    if labels.shape != (number,):
-        count = len(labels) if labels.ndim == 1 else tuple(labels.shape)
+    is_whole = not labels.is_floating_point() and labels.dtype != torch.bool
+    if labels.shape != (number,) or number == 0 or not is_whole:
         raise ValueError(
-            f"expected as many labels as inputs, got {count} and {number}; "
-            "check the selection."
-        )
-    if labels.is_floating_point() or labels.dtype == torch.bool:
-        raise ValueError(
-            f"expected whole numbers as labels, got {labels.dtype}; "
-            "pass numbers of classes."
+            f"expected whole numbers ({number},) as labels, one an input and at least "
+            f"one, got {labels.dtype} {tuple(labels.shape)}; check the selection."
         )
     low = int(labels.amin())
     high = int(labels.amax())
-    if num_classes and not (low >= 0 and high < num_classes):
+    if low < 0 or high >= (num_classes or math.inf):
         raise ValueError(
-            f"expected labels from 0 to {num_classes - 1}, got {low} to {high}; "
+            f"expected labels from 0, of {num_classes} classes, got {low} to {high}; "
             "number the classes from 0, or make the networks of more classes."
         )
     return labels.long()

@@ -1,6 +1,5 @@
 """The library's error, and checks of names, counts and lengths that a caller passes."""
 
-import math
 from collections.abc import Collection
 from numbers import Integral, Real
 
@@ -10,9 +9,8 @@ class DlappsError(Exception):
     do.
 
     It is raised for what lies outside a program: files, folders, downloads, variables.
-    A wrong argument is a ValueError, in the same form. `PictureError` and
-    `TrainingError` are both, since a picture or a checkpoint may come from either:
-    `except (DlappsError, ValueError)` catches all that the library raises by itself.
+    A wrong argument is a ValueError, in the same form. `PictureError` is both, since a
+    picture may come from either.
     """
 
 
@@ -38,34 +36,17 @@ def check_counts(least: int = 1, /, **counts: int) -> None:
             )
 
 
-def check_positive(**values: float) -> None:
-    """Raise ValueError for a learning rate or a length that is not above 0; a descent
-    with a negative one would climb.
-    """
+def as_seed(seed: int) -> int:
+    """Return a seed as an int; raise ValueError unless it is whole and >= 0."""
+    check_counts(0, seed=seed)
+    return int(seed)
+
+
+def check_between(low: float, high: float, /, **values: float) -> None:
+    """Raise ValueError for a rate, a share or a length that is not from low to high."""
     for name, value in values.items():
-        if not (isinstance(value, Real) and value > 0):
+        if not (isinstance(value, Real) and low <= value <= high):
             raise ValueError(
-                f"expected {name} > 0, got {value!r}; take a positive number."
+                f"expected {name} from {low:g} to {high:g}, got {value!r}; "
+                "take a number of that range."
             )
-
-
-def check_shares(**shares: float) -> None:
-    """Raise ValueError for a share, a decay or a probability that is not in [0, 1]."""
-    for name, share in shares.items():
-        if not (isinstance(share, Real) and 0 <= share <= 1):
-            raise ValueError(
-                f"expected {name} from 0 to 1, got {share!r}; take a share."
-            )
-
-
-def check_length(name: str, length: float, most: float = math.inf) -> None:
-    """Raise ValueError for a step, a distance or a deviation that is not a finite
-    number from 0 to `most`.
-    """
-    is_number = isinstance(length, Real) and math.isfinite(length)
-    if not (is_number and 0 <= length <= most):
-        limit = ", at most 1 (pixels lie in [0, 1])" if most == 1 else ""
-        raise ValueError(
-            f"expected {name} >= 0, finite{limit}, a number, got {length!r}; "
-            f"take {name} from that range."
-        )

@@ -1,9 +1,6 @@
-"""The training of a classifier by cross-entropy, or of some of its parts."""
+"""The training of a classifier by cross-entropy."""
 
-import contextlib
-import functools
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from numpy.typing import ArrayLike
@@ -12,11 +9,12 @@ from torch.nn import functional as F
 
 from dlapps.core.arrays import as_labels, as_tensor
 from dlapps.core.checks import check_counts
-from dlapps.core.runtime import autocast, device_of, make_generator, run_once
+from dlapps.core.runtime import device_of, make_generator
 from dlapps.core.training import (
     Augment,
     History,
     Means,
+    Monitor,
     count_batches,
     draw_batches,
     make_one_cycle,
@@ -37,9 +35,9 @@ def fit_classifier(
     batch_size: int = 50,
     seed: int = 0,
     augment: Augment | None = None,
-    **options: Any,
+    monitor: Monitor | None = None,
 ) -> History:
-    """Train parts of a classifier by cross-entropy; return loss and accuracy.
+    """Train a classifier by cross-entropy; return loss and accuracy.
 
     The optimiser is AdamW with one cycle of the learning rate. The loss and accuracy
     of an epoch are means over its batches, each measured before its update.
@@ -48,118 +46,45 @@ def fit_classifier(
         tensor, an array or a list. uint8 is divided by 255.
     labels: whole numbers (N,) in [0, K), as a tensor, an array or a list.
     learning_rates: the parts to train, each with its highest rate.
-    options: monitor and checkpoint, as `run_epochs` takes them.
+    monitor: as for `run_epochs`.
 
-    The parts are in training mode, or in the mode that their own `train()` sets. The
-    others are in eval mode and get no gradients, so that their weights and statistics
-    stay. At the end, even after an error, the network is in eval mode, and each
-    parameter's requires_grad is restored.
-
-    Raises ValueError if sizes differ, a label is not in [0, K), or parts share weights
-    or are not the network's, and DivergenceError if a loss is not finite.
+    Raises ValueError if sizes differ, and DivergenceError if a loss is not finite.
     """
     check_counts(num_epochs=num_epochs, batch_size=batch_size)
     inputs = as_tensor(inputs)
-    names = _name_parts(network, learning_rates)
-    prepare = functools.partial(_prepare, augment=augment, device=device_of(network))
-    # On a GPU, the loss of a label that is too high would end the process.
-    first = prepare(inputs[:1], make_generator(seed))
-    num_classes = run_once(network, first, name="a classifier").shape[1]
-    labels = as_labels(labels, len(inputs), num_classes)
+    labels = as_labels(labels, len(inputs))
+    device = device_of(network)
     num_steps = num_epochs * count_batches(len(inputs), batch_size)
     optimiser, schedule = make_one_cycle(learning_rates, WEIGHT_DECAY, num_steps)
     # For the order and the augmentation of all epochs, instead of the epochs' own.
     generator = make_generator(seed)
 
     def train_epoch(epoch: int, _: torch.Generator) -> dict[str, float]:
-        for part in learning_rates:
-            part.train()
+        network.train()
         means = Means()
         for rows in draw_batches(len(inputs), batch_size, generator):
-            batch = prepare(inputs[rows], generator)
-            classes = labels[rows].to(batch.device)
-            with autocast(batch.device):
-                logits = network(batch)
-            loss = F.cross_entropy(
-                logits.float(), classes, label_smoothing=label_smoothing
-            )
+            batch = inputs[rows]
+            if augment:
+                batch = augment(batch, generator)
+            batch = as_floats(batch).to(device)
+            classes = labels[rows].to(device)
+            logits = network(batch).float()
+            loss = F.cross_entropy(logits, classes, label_smoothing=label_smoothing)
             minimise(loss, optimiser)
             schedule.step()
             correct = logits.argmax(1) == classes
             means.add({"loss": loss, "accuracy": correct.float().mean()}, len(rows))
         return means.as_numbers()
 
-    identity = {
-        "parts": names,
-        "label_smoothing": label_smoothing,
-        "batch_size": batch_size,
-        "augment": augment,
-        "inputs": inputs,
-        "labels": labels,
-    }
-    parts = {"optimiser": optimiser, "schedule": schedule, "order": generator}
-    with _gradients_for(network, learning_rates):
-        return run_epochs(
-            train_epoch, network, parts, identity, num_epochs, seed, **options
-        )
-
-
-def _name_parts(
-    network: nn.Module, learning_rates: Mapping[nn.Module, float]
-) -> list[tuple[float, list[str]]]:
-    """Return the rate of each part and the names of its weights.
-
-    Raises ValueError if a weight is not the network's, or in two parts.
-    """
-    names = {weight: name for name, weight in network.named_parameters()}
-    parts = []
-    named: set[str] = set()
-    for part, rate in learning_rates.items():
-        weights = list(part.parameters())
-        part_names = [names[weight] for weight in weights if weight in names]
-        if len(part_names) < len(weights) or named & set(part_names):
-            raise ValueError(
-                "expected parts of the network that share no weights, got some that "
-                "overlap or are not in it; name each layer once."
-            )
-        named.update(part_names)
-        parts.append((rate, part_names))
-    return parts
-
-
-def _prepare(
-    batch: Tensor,
-    generator: torch.Generator,
-    augment: Augment | None,
-    device: torch.device,
-) -> Tensor:
-    """Augment a batch, and return it as a network takes it on a device."""
-    if augment:
-        batch = augment(batch, generator)
-    batch = as_floats(batch).to(device)
-    if batch.ndim == 4:
-        return batch.contiguous(memory_format=torch.channels_last)
-    return batch
+    return run_epochs(train_epoch, network, num_epochs, seed, monitor)
 
 
 def as_floats(batch: Tensor) -> Tensor:
-    """Return uint8 as float32 in [0, 1], and other integers as they are."""
+    """Return uint8 as float32 in [0, 1], other integers as they are; channels last."""
     if batch.dtype == torch.uint8:
-        return batch.float() / 255
-    if batch.is_floating_point():
-        return batch.float()
+        batch = batch / 255
+    elif batch.is_floating_point():
+        batch = batch.float()
+    if batch.ndim == 4:
+        return batch.contiguous(memory_format=torch.channels_last)
     return batch
-
-
-@contextlib.contextmanager
-def _gradients_for(network: nn.Module, parts: Iterable[nn.Module]) -> Iterator[None]:
-    """Compute gradients for these parts alone, within the context."""
-    before = [(weight, weight.requires_grad) for weight in network.parameters()]
-    try:
-        network.requires_grad_(False)
-        for part in parts:
-            part.requires_grad_()
-        yield
-    finally:
-        for weight, required in before:
-            weight.requires_grad_(required)

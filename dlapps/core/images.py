@@ -1,5 +1,10 @@
-"""Pixels: from files and arrays to tensors in [0, 1], and checks of them."""
+"""Pixels: from files and arrays to tensors in [0, 1], and checks of them.
 
+Pictures that are explained or attacked are float32 (N, C, H, W) in [0, 1]: see
+`as_pictures`. Those of data sets are uint8 (N, H, W) or (N, H, W, 3): see `as_uint8`.
+"""
+
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -7,10 +12,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image, ImageOps
 
 from dlapps.core.arrays import as_tensor
-from dlapps.core.checks import DlappsError, check_counts
+from dlapps.core.checks import DlappsError, check_between, check_counts
 
 PICTURE_SUFFIXES = (
     ".jpg",
@@ -23,10 +28,6 @@ PICTURE_SUFFIXES = (
     ".tiff",
     ".gif",
 )
-# EXIF orientations of pictures that a camera took on its side.
-LYING = (5, 6, 7, 8)
-# Of deep levels whose range a file does not say.
-MODES_WITHOUT_RANGE = ("I", "F")
 # What Pillow raises for a file that is no picture, or one too large.
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
@@ -42,78 +43,53 @@ def read_picture(path: str | Path) -> Image.Image:
 
     A picture that its camera noted as turned (EXIF orientation) is turned back, grey is
     copied to three channels, and transparent pixels become white. Raises PictureError,
-    which names the file, if it is missing, empty, truncated or not a picture, or has
-    levels of an unknown range.
+    which names the file, if it does not decode or has levels of an unknown range.
     """
     try:
         with Image.open(path) as picture:
             return _to_rgb(picture)
-    except PictureError as error:
-        raise PictureError(f"{path}: {error}") from error
     except UNREADABLE as error:
-        if Path(path).is_dir():
-            raise PictureError(
-                f"expected a picture in {path}, got a folder; "
-                "images.find_pictures lists its pictures."
-            ) from error
-        if Path(path).is_file():
-            size = Path(path).stat().st_size
-            got = f"{size:,} bytes that do not decode ({error})"
-        else:
-            got = "no such file"
         raise PictureError(
-            f"expected a picture in {path}, got {got}; "
+            f"expected a picture in {path}, got none ({error}); "
             "replace the file or take it out of the folder."
         ) from error
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    """Turn a picture upright, and convert it to three channels of 8 bits."""
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        # Pillow would clip levels of 16 bits; other deep ones have no known range.
+        levels = np.asarray(picture)
+        if picture.mode in ("I", "F") or 0 < levels.max() < 4096:
+            raise PictureError(
+                f"expected levels of 8 or 16 bits, got mode {picture.mode} up to "
+                f"{levels.max():g}; bring the highest level to 255, as uint8."
+            )
+        picture = Image.fromarray(np.round(levels / 257).astype(np.uint8))
+    if picture.has_transparency_data:
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture.convert("RGBA"))
+    return picture.convert("RGB")
 
 
 def to_picture(picture: Picture) -> Image.Image:
     """Convert a path, a PIL picture or an array to an upright RGB picture.
 
-    An array is (H, W), (H, W, 3) or (H, W, 4), uint8 or in [0, 1]; its fourth channel
-    is the opacity. Transparent pixels are laid on white.
+    An array is uint8 (H, W), (H, W, 3) or (H, W, 4); its fourth channel is the opacity.
+    Transparent pixels are laid on white.
     """
     if isinstance(picture, (str, Path)):
         return read_picture(picture)
     if isinstance(picture, Image.Image):
         return _to_rgb(picture)
     array = np.asarray(picture)
-    has_shape = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
-    if not has_shape or array.size == 0:
+    if array.dtype != np.uint8 or array.shape[2:] not in ((), (3,), (4,)):
         raise PictureError(
-            "expected an array (H, W) or (H, W, 3 or 4) with pixels, got "
-            f"{array.shape}; move the channels last, or check how it was cut."
+            "expected an array uint8 (H, W) or (H, W, 3 or 4), got "
+            f"{array.dtype} {array.shape}; images.from_pixels makes one of pixels."
         )
-    if array.dtype != np.uint8:
-        low, high = float(array.min()), float(array.max())
-        is_float = np.issubdtype(array.dtype, np.floating)
-        if not (is_float and low >= 0 and high <= 1):
-            raise PictureError(
-                "expected uint8, or floats in [0, 1], got "
-                f"{array.dtype} from {low:.3g} to {high:.3g}; convert the array."
-            )
-        array = np.round(array * 255).astype(np.uint8)
     return _to_rgb(Image.fromarray(array))
-
-
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    """Turn a picture upright, and convert it to three channels of 8 bits.
-
-    Pillow would clip grey levels of 16 bits; other deep levels have no known range.
-    """
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I;16"):
-        levels = np.round(np.asarray(picture) / 257).astype(np.uint8)
-        return Image.fromarray(levels).convert("RGB")
-    if picture.mode in MODES_WITHOUT_RANGE:
-        raise PictureError(
-            "expected 8 or 16 bits a channel, got a picture of mode "
-            f"{picture.mode!r}; divide it by its highest level, as floats in [0, 1]."
-        )
-    if picture.has_transparency_data:
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture.convert("RGBA"))
-    return picture.convert("RGB")
 
 
 def to_pixels(
@@ -134,43 +110,13 @@ def to_pixels(
     if crop is None:
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     else:
-        if not 0 < crop <= 1:
-            raise ValueError(
-                f"expected crop > 0, at most 1, got {crop}; "
-                "take the share of the short side that is to be seen."
-            )
+        check_between(0, 1, crop=crop)
         side = crop * min(image.size)
         left = (image.width - side) / 2
         top = (image.height - side) / 2
         box = (left, top, left + side, top + side)
         image = image.resize((width, height), Image.Resampling.BICUBIC, box=box)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div_(255)
-
-
-def scaled_shape(picture: Picture, short_side: int) -> tuple[int, int]:
-    """Return the (height, width) of a picture whose short side is scaled to a length.
-
-    The aspect ratio is kept. A file is opened, but not decoded.
-    """
-    width, height = _upright_size(picture)
-    scale = short_side / min(width, height)
-    return round(height * scale), round(width * scale)
-
-
-def _upright_size(picture: Picture) -> tuple[int, int]:
-    """Return the width and the height of a picture that is turned upright."""
-    if isinstance(picture, (str, Path)):
-        try:
-            with Image.open(picture) as opened:
-                return _upright_size(opened)
-        except UNREADABLE:
-            return read_picture(picture).size  # which says what is wrong with it
-    if not isinstance(picture, Image.Image):
-        return to_picture(picture).size
-    width, height = picture.size
-    if picture.getexif().get(ExifTags.Base.Orientation) in LYING:
-        return height, width
-    return width, height
 
 
 def stack_pixels(
@@ -182,9 +128,7 @@ def stack_pixels(
     check_several(pictures)
     pixels = [to_pixels(picture, size, crop) for picture in pictures]
     if not pixels:
-        raise PictureError(
-            "expected at least one picture, got none; check the folder or the list."
-        )
+        raise PictureError("expected a picture, got none; check the folder or list.")
     return torch.stack(pixels)
 
 
@@ -194,12 +138,8 @@ def from_pixels(pixels: torch.Tensor) -> np.ndarray:
     Pixels (C, H, W) or (N, C, H, W) give an array (H, W, C) or (N, H, W, C). Grey
     pixels (C = 1) give (H, W) or (N, H, W), which plots and files take as grey.
     """
-    if not pixels.is_floating_point():
-        raise PictureError(
-            f"expected pixels in [0, 1], got {pixels.dtype}; they are levels already."
-        )
     # Noise may leave [0, 1]; levels of 0 to 255 would all be white.
-    check_unit(pixels, slack=9)
+    check_pixels(pixels.reshape(-1, *pixels.shape[-3:]), slack=9)
     levels = pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte()
     levels = levels.movedim(-3, -1).contiguous()
     if levels.shape[-1] == 1:
@@ -243,107 +183,53 @@ def as_pictures(
 
     They stay on their device, and lose their graph.
 
-    images: float32 in [0, 1], or uint8, which is divided by 255. The channels may also
-        come last, and uint8 (N, H, W) is grey.
+    images: floats (N, C, H, W) in [0, 1], or those of a data set, as `as_uint8` takes
+        them, which are divided by 255.
     channels: the C that is wanted; any by default.
 
     Raises PictureError for another type, shape or range, for a single picture and for
     an empty set.
     """
     check_several(images)
-    if isinstance(images, np.ndarray) and images.dtype in (np.uint8, np.float32):
-        images = as_tensor(images)
-    dtypes = (torch.uint8, torch.float32)
-    if not isinstance(images, torch.Tensor) or images.dtype not in dtypes:
-        dtype = getattr(images, "dtype", "no type")
-        raise PictureError(
-            "expected pictures as a tensor or array, uint8 or float32, got "
-            f"{type(images).__name__} of {dtype}; "
-            "convert it, divide 0-255 values by 255, or take stack_pixels."
-        )
-    pictures = _move_channels(images.detach(), 1, channels)
-    if images.dtype == torch.uint8:
-        if pictures.ndim == 3:
-            pictures = pictures[:, None]
-        pictures = pictures.float().div_(255)
-    check_shape(pictures, channels)
-    check_unit(pictures)
-    return pictures
+    pixels = as_tensor(images).detach()
+    if pixels.dtype == torch.uint8:
+        pixels = levels_to_pixels(as_uint8(pixels))
+    check_pixels(pixels, channels)
+    return pixels.float()
 
 
 def as_uint8(images: ArrayLike) -> torch.Tensor:
-    """Return images as a uint8 tensor (N, H, W) of grey or (N, H, W, 3) of colours.
+    """Check the pictures of a data set, and return them as a uint8 tensor.
 
-    images: uint8, (N, H, W) or with channels that come first or last. A list or an
-        array is copied.
+    images: (N, H, W) of grey or (N, H, W, 3) of colours. A list or an array is copied.
 
     Raises PictureError for another type or shape, for a single picture (H, W, 3 or 4)
-    and for an empty set. (3, H, W) is three grey images here.
+    and for an empty set. (3, H, W) is three grey pictures here. Warns of levels that
+    are those of another range, all nearly black.
     """
-    if isinstance(images, torch.Tensor):
-        levels = images
-    else:
-        try:
-            levels = as_tensor(images)
-        except (ValueError, TypeError) as error:
-            raise PictureError(
-                "expected images as arrays of one size, got files or several sizes; "
-                "take images.from_pixels(images.stack_pixels(pictures, size))."
-            ) from error
-    levels = _move_channels(levels, 3)
-    if levels.shape[3:] == (1,):
-        levels = levels.squeeze(3)
+    levels = as_tensor(images)
     is_grey = levels.ndim == 3 and levels.shape[2] not in (3, 4)
     has_shape = is_grey or levels.shape[3:] == (3,)
-    if levels.dtype != torch.uint8 or not has_shape:
+    if levels.dtype != torch.uint8 or not has_shape or levels.numel() == 0:
         raise PictureError(
-            "expected images uint8 (N, H, W), (N, H, W, 3) or (N, 3, H, W), got "
-            f"{levels.dtype} {tuple(np.shape(images))}; "
-            "add the batch axis, or make levels uint8 of pixels, times 255."
+            "expected images uint8 (N, H, W) or (N, H, W, 3), got "
+            f"{levels.dtype} {tuple(levels.shape)}; move the channels last, add the "
+            "batch axis, or make levels of pixels by images.from_pixels."
+        )
+    highest = int(levels.amax())
+    if 0 < highest <= 16:
+        warnings.warn(
+            f"expected levels up to 255, got none above {highest}; scale them.",
+            stacklevel=3,
         )
     return levels.contiguous()
 
 
-def _move_channels(
-    pictures: torch.Tensor, axis: int, channels: int | None = None
-) -> torch.Tensor:
-    """Move the channels of pictures (N, C, H, W) or (N, H, W, C) to an axis, 1 or 3.
-
-    An axis of length 1, 3 or `channels` is taken for that of the channels. Where both
-    axes have such a length, the pictures stay as they are.
-
-    Raises PictureError for an empty set.
-    """
-    if pictures.numel() == 0:
-        raise PictureError(
-            f"expected at least one picture, got {tuple(pictures.shape)}; "
-            "check the selection."
-        )
-    if pictures.ndim != 4:
-        return pictures
-    lengths = (1, 3, channels)
-    other = 3 if axis == 1 else 1
-    if pictures.shape[axis] in lengths or pictures.shape[other] not in lengths:
-        return pictures
-    return pictures.movedim(other, axis).contiguous()
-
-
-def check_unit(pixels: torch.Tensor, slack: float = 0) -> None:
-    """Raise PictureError for no pixels, for NaN, or for a value that leaves [0, 1] by
-    more than `slack`.
-
-    With some slack it is a guard against 0-255 alone: noise may leave [0, 1].
-    """
-    if pixels.numel() == 0:
-        shape = tuple(pixels.shape)
-        raise PictureError(f"expected pixels, got none, {shape}; check the selection.")
-    low, high = (float(bound) for bound in torch.aminmax(pixels.detach()))
-    if not (low >= -slack and high <= 1 + slack):
-        raise PictureError(
-            f"expected pixels in [0, 1], got values from {low:.4g} to {high:.4g}; "
-            "divide 0-255 values by 255, leave the normalisation to the network, "
-            "and look for NaN."
-        )
+def levels_to_pixels(levels: torch.Tensor) -> torch.Tensor:
+    """Convert uint8 (N, H, W) or (N, H, W, 3) to float32 (N, C, H, W) in [0, 1]."""
+    if levels.ndim == 3:
+        levels = levels[..., None]
+    return levels.movedim(3, 1).contiguous().float().div_(255)
 
 
 def check_several(pictures: object) -> None:
@@ -363,19 +249,27 @@ def check_several(pictures: object) -> None:
         )
 
 
-def check_shape(images: torch.Tensor, channels: int | None) -> None:
-    """Raise PictureError unless images is a floating tensor (N, channels, H, W)."""
-    wanted = f"(N, {'C' if channels is None else channels}, H, W)"
-    if not isinstance(images, torch.Tensor) or not images.is_floating_point():
+def check_pixels(
+    pixels: torch.Tensor, channels: int | None = None, slack: float = 0
+) -> None:
+    """Raise PictureError unless pixels are floats (N, channels, H, W) in [0, 1].
+
+    They may leave [0, 1] by the slack, as noise does. With some it is a guard against
+    levels of 0 to 255 alone.
+    """
+    shape = tuple(pixels.shape)
+    has_shape = pixels.ndim == 4 and channels in (None, shape[1]) and 0 not in shape
+    if not (pixels.is_floating_point() and has_shape):
         raise PictureError(
-            f"expected a tensor {wanted} of floats in [0, 1], got "
-            f"{type(images).__name__} of {getattr(images, 'dtype', 'no type')}; "
-            "images.as_pictures makes one."
+            f"expected pixels (N, {channels or 'C'}, H, W) of floats, got "
+            f"{pixels.dtype} {shape}; add the batch axis, or take images.as_pictures."
         )
-    if images.ndim != 4 or channels not in (None, images.shape[1]):
+    low, high = (float(bound) for bound in torch.aminmax(pixels.detach()))
+    if not (low >= -slack and high <= 1 + slack):
         raise PictureError(
-            f"expected shape {wanted}, got {tuple(images.shape)}; "
-            "add the batch axis, or take the channels that the network has."
+            f"expected pixels in [0, 1], got values from {low:.4g} to {high:.4g}; "
+            "divide 0-255 values by 255, leave the normalisation to the network, "
+            "and look for NaN."
         )
 
 
@@ -385,21 +279,16 @@ def find_pictures(folder: str | Path) -> list[Path]:
     Hidden ones (.thumbnails, __MACOSX) are left out. Raises PictureError if there are
     no pictures.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise PictureError(
-            f"expected a folder of pictures, got no folder {folder}; check the path."
-        )
     pictures = []
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(Path(folder).rglob("*")):
         parts = path.relative_to(folder).parts
         is_hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
         is_picture = path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
         if is_picture and not is_hidden:
             pictures.append(path)
     if not pictures:
-        kinds = ", ".join(PICTURE_SUFFIXES)
         raise PictureError(
-            f"expected pictures ({kinds}) in {folder}, got none; check the path."
+            f"expected pictures ({', '.join(PICTURE_SUFFIXES)}) in {folder}, got none; "
+            "check the path."
         )
     return pictures

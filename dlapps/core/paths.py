@@ -1,7 +1,6 @@
 """The folders in which files lie; no other module knows them."""
 
 import os
-import threading
 from pathlib import Path
 
 import platformdirs
@@ -35,21 +34,16 @@ def mirror() -> Path | None:
 def assets() -> Path:
     """Return the folder in which fetched weights and data sets are stored.
 
-    It is `assets` in the folder that `DLAPPS_HOME` names, and `default_assets` without
-    this variable. The first fetch makes the folder.
+    It is `assets` in the folder that `DLAPPS_HOME` names. Without this variable it is
+    data/assets in a clone, and in a user's cache for an installed library. The first
+    fetch makes the folder.
     """
     home = os.environ.get("DLAPPS_HOME")
     if home:
         return Path(home).expanduser().resolve() / "assets"
-    return default_assets()
-
-
-def default_assets() -> Path:
-    """Return data/assets in a clone, a user's cache for an installed library."""
     if _is_clone():
         return CHECKOUT / "data" / "assets"
-    cache = platformdirs.user_cache_dir("dlapps", appauthor=False)
-    return Path(cache) / "assets"
+    return Path(platformdirs.user_cache_dir("dlapps", appauthor=False)) / "assets"
 
 
 def networks() -> Path:
@@ -74,21 +68,6 @@ def require_network(filename: str, what: str) -> Path:
             "restore it, or install dlapps again."
         )
     return path
-
-
-def write_atomically(path: str | Path, content: bytes) -> Path:
-    """Write a file under a temporary name, and rename it.
-
-    Whatever fails, the file is there whole or as it was before.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        temporary.write_bytes(content)
-        return temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _is_clone() -> bool:

@@ -1,60 +1,22 @@
-"""The machine: its devices, number format, random generators and progress bars."""
+"""The machine: its devices, random generators and progress bars."""
 
 import contextlib
-import operator
-import os
-import sys
-from collections.abc import Iterator
-from multiprocessing import current_process
-from typing import Any, ClassVar, TypeVar
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
-from dlapps.core import environment
-from dlapps.core.checks import check_name
+from dlapps.core.checks import as_seed
 
+with warnings.catch_warnings():
+    # In a notebook it warns, in red, where ipywidgets is not installed.
+    warnings.simplefilter("ignore")
+    from tqdm.auto import tqdm
+
+Item = TypeVar("Item")
 Network = TypeVar("Network", bound=nn.Module)
-
-
-def number_format(device: torch.device | str, precision: str = "fast") -> str:
-    """Return the format of convolutions and products, "float32" or "bfloat16".
-
-    precision: "float32", "bfloat16" or "fast". "fast" is the format that
-        `DLAPPS_PRECISION` names. Without this variable it is bfloat16 if the device
-        multiplies bfloat16 matrices in hardware, and float32 elsewhere, where bfloat16
-        would be slower.
-    """
-    check_name("precision", precision, ("fast", *environment.FORMATS))
-    if precision != "fast":
-        return precision
-    if torch.device(device).type != "cuda" or os.environ.get("DLAPPS_PRECISION"):
-        return environment.number_format()
-    if torch.cuda.is_bf16_supported(including_emulation=False):
-        return "bfloat16"
-    return "float32"
-
-
-def as_device(device: torch.device | str) -> torch.device:
-    """Return a device; raise ValueError if this machine does not have it."""
-    try:
-        return torch.empty(0, device=device).device
-    # PyTorch without CUDA raises an AssertionError.
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"expected a device of this machine, got {str(device)!r}; pass 'cpu', or "
-            "install a PyTorch that supports it."
-        ) from error
-
-
-def autocast(
-    device: torch.device | str, precision: str = "fast"
-) -> contextlib.AbstractContextManager:
-    """Compute convolutions and products in `number_format`, within the context."""
-    kind = torch.device(device).type
-    enabled = number_format(device, precision) == "bfloat16"
-    return torch.autocast(kind, dtype=torch.bfloat16, enabled=enabled)
 
 
 def channels_last(network: Network) -> Network:
@@ -71,8 +33,7 @@ def make_generator(seed: int) -> torch.Generator:
 
     Its numbers depend on the seed alone, and are the same for every device.
     """
-    # PyTorch takes no NumPy integer as a seed.
-    return torch.Generator("cpu").manual_seed(operator.index(seed))
+    return torch.Generator("cpu").manual_seed(as_seed(seed))
 
 
 @contextlib.contextmanager
@@ -82,7 +43,7 @@ def drawn_from(seed: int) -> Iterator[None]:
     Their earlier state is restored at the end.
     """
     with torch.random.fork_rng():
-        torch.manual_seed(operator.index(seed))
+        torch.manual_seed(as_seed(seed))
         yield
 
 
@@ -127,60 +88,11 @@ def run_once(network: nn.Module, *inputs: torch.Tensor, name: str) -> torch.Tens
         ) from error
 
 
-class Bar(tqdm):
-    """tqdm's bar, shown after five seconds and erased at the end.
+def progress(
+    iterable: Iterable[Item], desc: str = "batches", total: int | None = None
+) -> Iterable[Item]:
+    """Return what shows a bar, after five seconds and until the end, as it is iterated.
 
-    Use it as `for batch in Bar(batches)`. In a notebook all running bars are lines of
-    plain text in one output, which is empty at the end; a widget would leave an empty
-    frame in the saved notebook. The worker processes of a sweep show no bar.
+    The variable TQDM_DISABLE=1 switches all bars off.
     """
-
-    # Of the last cell that showed bars.
-    output: ClassVar["_CellOutput | None"] = None
-
-    def __init__(self, iterable: Any, desc: str = "batches", **options: Any) -> None:
-        options.setdefault("delay", 5)
-        if current_process().name != "MainProcess":
-            options["disable"] = True
-        super().__init__(iterable, desc, leave=False, **options)
-
-    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
-        """Show the bar, or a text of tqdm's in its place: at the end, an empty one."""
-        shell = _notebook_shell()
-        if shell is None:
-            return super().display(msg, pos)
-        line = str(self) if msg is None else msg
-        position = abs(self.pos if pos is None else pos)
-        is_new_cell = Bar.output is None or Bar.output.cell != shell.execution_count
-        if line and is_new_cell:
-            Bar.output = _CellOutput(shell.execution_count)
-        if Bar.output is not None:
-            Bar.output.show(position, line)
-        return False  # tqdm has nothing to erase.
-
-
-class _CellOutput:
-    """The output of a notebook's cell that has a line for each bar."""
-
-    def __init__(self, cell: int) -> None:
-        from IPython.display import DisplayHandle
-
-        self.cell = cell
-        self.lines: dict[int, str] = {}
-        self.handle = DisplayHandle()
-        self.handle.display({}, raw=True)
-
-    def show(self, position: int, line: str) -> None:
-        """Show a line at a position; an empty one takes the line there away."""
-        self.lines[position] = line
-        lines = [line for _, line in sorted(self.lines.items()) if line]
-        data = {"text/plain": "\n".join(lines)} if lines else {}
-        self.handle.update(data, raw=True)
-
-
-def _notebook_shell() -> Any:
-    """Return IPython's shell if it runs a notebook, else None."""
-    if "IPython" not in sys.modules:
-        return None
-    shell = sys.modules["IPython"].get_ipython()
-    return shell if hasattr(shell, "kernel") else None
+    return tqdm(iterable, desc, total, leave=False, delay=5)

@@ -1,43 +1,32 @@
-"""The loop that all trainings share: epochs, their history, a monitor and a checkpoint.
+"""The loop that all trainings share: epochs, their history and a monitor.
 
 Also steps, schedules and averages of weights.
 """
 
 import math
-import operator
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from dlapps.core.arrays import as_labels
-from dlapps.core.checkpoints import (
-    Parts,
-    TrainingError,
-    describe_run,
-    load_checkpoint,
-    save_checkpoint,
-)
-from dlapps.core.checks import check_name, check_positive
+from dlapps.core.checks import as_seed, check_between, check_name
 from dlapps.core.runtime import (
-    Bar,
-    autocast,
     device_of,
     drawn_from,
     evaluating,
     make_generator,
+    progress,
 )
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 Monitor = Callable[[nn.Module, int], Mapping[str, float] | None]
 
 
-class DivergenceError(TrainingError):
+class DivergenceError(ValueError):
     """A loss or a gradient that is not finite."""
 
 
@@ -49,26 +38,18 @@ class History(dict[str, list[Any]]):
         return self[name]
 
     def add(self, measured: Mapping[str, Any]) -> None:
-        """Append each value to the list of its name; a list appends all its values.
-
-        NumPy's scalars become Python's numbers: a checkpoint stores no others.
-        """
+        """Append each value to the list of its name; a list appends all its values."""
         for name, value in measured.items():
-            values = self.setdefault(name, [])
             added = value if isinstance(value, list) else [value]
-            for entry in added:
-                values.append(entry.item() if isinstance(entry, np.generic) else entry)
+            self.setdefault(name, []).extend(added)
 
 
 def run_epochs(
     train_epoch: Callable[[int, torch.Generator], Mapping[str, Any]],
     network: nn.Module,
-    parts: Parts,
-    identity: Mapping[str, object],
     num_epochs: int,
     seed: int,
     monitor: Monitor | None = None,
-    checkpoint: str | Path | None = None,
 ) -> History:
     """Train for a number of epochs and return what each of them measured.
 
@@ -78,38 +59,13 @@ def run_epochs(
     train_epoch: a function of the epoch and a random generator, which updates the
         network and returns its measurements by name, each a value or a list of values.
         The seed and the epoch seed this generator and PyTorch's default one, from which
-        dropout draws. A training may draw from a generator of its own for all epochs
-        instead, and names it among the parts.
-    parts: what changes besides the network: other networks, optimisers, schedules and
-        random generators.
-    identity: the settings and the data, which a checkpoint must share, as it must share
-        num_epochs, the seed, and the layers and the first weights of the networks. A
-        function is compared by its name and by the arguments that `functools.partial`
-        binds, a data class by its fields: name another file if its code changes.
+        dropout draws.
     monitor: a function of the network and the epoch, which may return further ones.
-    checkpoint: a file that is written at the start and after each epoch. If it exists,
-        the training continues from it, and gives the same numbers as one that was never
-        stopped.
-
-    Raises TrainingError if the checkpoint belongs to another training, and DlappsError
-    if the file is not a checkpoint or cannot be written. Neither changes the file.
     """
-    seed = operator.index(seed)
-    parts = {"network": network, **parts}
+    seed = as_seed(seed)
     history = History()
-    first = 0
-    if checkpoint:
-        identity = {**identity, "num_epochs": num_epochs, "seed": seed}
-        described = describe_run(identity, parts)
-        if Path(checkpoint).is_file():
-            first, measured_before = load_checkpoint(checkpoint, described, parts)
-            history.update(measured_before)
-        if first < num_epochs:
-            # Before the first epoch, since the file may not be writable.
-            save_checkpoint(checkpoint, described, parts, first, history)
     network.eval()
-    epochs = range(first, num_epochs)
-    for epoch in Bar(epochs, "epochs", total=num_epochs, initial=first):
+    for epoch in progress(range(num_epochs), "epochs"):
         epoch_seed = seed * 1_000_003 + epoch
         try:
             # Dropout draws from the default generator.
@@ -121,8 +77,6 @@ def run_epochs(
             with torch.random.fork_rng():
                 measured.update(monitor(network, epoch) or {})
         history.add(measured)
-        if checkpoint:
-            save_checkpoint(checkpoint, described, parts, epoch + 1, history)
     return history
 
 
@@ -170,7 +124,7 @@ def draw_batches(
     examples.
     """
     order = torch.randperm(number, generator=generator)
-    return Bar(order[: epoch_size(number, batch_size)].split(batch_size))
+    return progress(order[: epoch_size(number, batch_size)].split(batch_size))
 
 
 @torch.no_grad()
@@ -178,7 +132,6 @@ def predict(
     network: nn.Module,
     *inputs: Tensor,
     batch_size: int,
-    precision: str = "fast",
     prepare: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Return the output of a network in eval mode, float32 (N, ...) on the CPU.
@@ -186,14 +139,13 @@ def predict(
     The network keeps its mode.
 
     inputs: the network's arguments, tensors (N, ...).
-    precision: as for `runtime.autocast`.
     prepare: turns a batch of each of them, on the network's device, into an argument.
     """
     device = device_of(network)
     batches = zip(*(part.split(batch_size) for part in inputs), strict=True)
     outputs = []
-    with autocast(device, precision), evaluating(network):
-        for batch in Bar(list(batches)):
+    with evaluating(network):
+        for batch in progress(list(batches)):
             arguments = [part.to(device) for part in batch]
             if prepare:
                 arguments = [prepare(part) for part in arguments]
@@ -243,7 +195,7 @@ def make_one_cycle(
     learning_rates[part], in a fifth of the steps, and falls in the others.
     """
     rates = list(learning_rates.values())
-    check_positive(learning_rate=min(rates, default=1))
+    check_between(0, math.inf, learning_rate=min(rates))
     groups = [{"params": list(part.parameters())} for part in learning_rates]
     optimiser = torch.optim.AdamW(groups, weight_decay=weight_decay)
     rise = 0.2

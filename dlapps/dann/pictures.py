@@ -143,32 +143,25 @@ def draw_domain_batches(
         )
 
 
-def predict(network: nn.Module, images: ArrayLike, precision: str = "fast") -> Tensor:
+def predict(network: nn.Module, images: ArrayLike) -> Tensor:
     """Return a network's outputs (N, K) in eval mode, float32 on the CPU.
 
     For the features (N, D), pass `network.feature_extractor`.
 
     images: uint8 (N, H, W) or (N, H, W, 3).
-    precision: as for `runtime.autocast`.
     """
     prepare = functools.partial(batch_to_pixels, device=device_of(network))
     return training.predict(
         network,
         as_uint8(images),
         batch_size=PREDICTED_AT_ONCE,
-        precision=precision,
         prepare=prepare,
     )
 
 
-def accuracy(
-    network: nn.Module, images: ArrayLike, labels: ArrayLike, precision: str = "fast"
-) -> float:
-    """Return the share of images whose highest logit is their label's.
-
-    precision: as for `runtime.autocast`.
-    """
-    return training.accuracy(predict(network, images, precision), labels)
+def accuracy(network: nn.Module, images: ArrayLike, labels: ArrayLike) -> float:
+    """Return the share of images whose highest logit is their label's."""
+    return training.accuracy(predict(network, images), labels)
 
 
 def random_affine(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dlapps.core.checks import check_counts, check_positive
+from dlapps.core.checks import check_between, check_counts
 from dlapps.dann.layers import reversal_schedule
 
 
@@ -29,7 +29,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
-        check_positive(learning_rate=self.learning_rate, max_norm=self.max_norm)
+        check_between(
+            0, math.inf, learning_rate=self.learning_rate, max_norm=self.max_norm
+        )
 
     def weight(self, progress: float) -> float:
         """Return the reversal weight at a progress in [0, 1]."""

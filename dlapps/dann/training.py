@@ -15,7 +15,7 @@ from torch import Tensor
 from dlapps.core import paths
 from dlapps.core.arrays import as_labels
 from dlapps.core.images import as_uint8
-from dlapps.core.runtime import autocast, device_of
+from dlapps.core.runtime import device_of
 from dlapps.core.training import (
     Augment,
     History,
@@ -107,9 +107,8 @@ def fit_source_only(
             pixels = batch_to_pixels(images[rows], device)
             if augment:
                 pixels = augment(pixels, generator)
-            with autocast(device):
-                logits = network(pixels)
-            loss = F.cross_entropy(logits.float(), labels[rows].to(device))
+            logits = network(pixels).float()
+            loss = F.cross_entropy(logits, labels[rows].to(device))
             minimise(loss, optimiser, settings.max_norm)
             means.add({"class_loss": loss}, len(rows))
         return means.as_numbers()
@@ -139,7 +138,6 @@ def fit_dann(
     never wrong in the last two epochs.
     """
     domains = as_domains(network, source, labels, target)
-    device = device_of(network)
     optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:

@@ -9,30 +9,23 @@ from dlapps.datasets.mnist import load_mnist
 from dlapps.datasets.mnist_m import (
     load_backgrounds,
     load_mnist_m,
-    load_packaged_photos,
     make_mnist_m,
     split_photos,
 )
 from dlapps.datasets.photos import (
-    PHOTOS,
     load_imagenet20,
     load_imagenet_samples,
     load_imagenet_val25,
     load_photos,
 )
 from dlapps.datasets.scenes15 import (
-    SCENES15_COUNTS,
-    SceneFeatures,
     load_scenes15,
     load_scenes15_features,
     load_scenes15_maps,
 )
 
 __all__ = [
-    "PHOTOS",
-    "SCENES15_COUNTS",
     "Dataset",
-    "SceneFeatures",
     "load_backgrounds",
     "load_folder",
     "load_imagenet20",
@@ -40,7 +33,6 @@ __all__ = [
     "load_imagenet_val25",
     "load_mnist",
     "load_mnist_m",
-    "load_packaged_photos",
     "load_photos",
     "load_scenes15",
     "load_scenes15_features",

@@ -6,7 +6,6 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from dlapps.core.assets import Provenance
 from dlapps.core.checks import check_name
 
 Images = TypeVar("Images", bound=np.ndarray | Sequence[Any], covariant=True)
@@ -20,14 +19,14 @@ class Dataset(Generic[Images]):
         sizes differ.
     labels: int64 (N,), or None.
     class_names: class_names[label] is the name of a class.
-    provenance: where the pictures come from, and their licence.
+    origin: what the pictures are. `dlapps data` lists sources and licences.
     names: one for each picture, for captions.
     """
 
     images: Images
     labels: np.ndarray | Any  # Any: None only for pictures without labels
     class_names: tuple[str, ...]
-    provenance: Provenance
+    origin: str
     names: tuple[str, ...] = ()
 
     def __len__(self) -> int:

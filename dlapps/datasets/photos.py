@@ -7,31 +7,22 @@ from typing import Any
 import numpy as np
 
 from dlapps.core import assets
-from dlapps.core.assets import Provenance
 from dlapps.core.images import find_pictures, read_picture
 from dlapps.datasets.dataset import Dataset
 from dlapps.pretrained import imagenet_class_names
 
-# The package of each photo, the file in it and the licence.
+# Photos that packages carry: data/README.md has their licences.
 PHOTOS = {
-    "cat": ("skimage", "data/chelsea.png", "CC0, Stefan van der Walt"),
-    "coffee": ("skimage", "data/coffee.png", "CC0, Rachel Michetti"),
-    "rocket": ("skimage", "data/rocket.jpg", "CC0, SpaceX"),
-    "motorcycle": (
-        "skimage",
-        "data/motorcycle_left.png",
-        "CC0, Middlebury Stereo 2014",
-    ),
-    "astronaut": ("skimage", "data/astronaut.png", "public domain, NASA"),
-    "galaxies": ("skimage", "data/hubble_deep_field.jpg", "public domain, NASA"),
-    "tissue": ("skimage", "data/ihc.png", "no known copyright restrictions, CMMI"),
-    "temple": ("sklearn", "datasets/images/china.jpg", "CC BY, danielbuechele"),
-    "flower": ("sklearn", "datasets/images/flower.jpg", "CC BY, dany13"),
-    "portrait": (
-        "matplotlib",
-        "mpl-data/sample_data/grace_hopper.jpg",
-        "public domain, US Navy",
-    ),
+    "cat": ("skimage", "data/chelsea.png"),
+    "coffee": ("skimage", "data/coffee.png"),
+    "rocket": ("skimage", "data/rocket.jpg"),
+    "motorcycle": ("skimage", "data/motorcycle_left.png"),
+    "astronaut": ("skimage", "data/astronaut.png"),
+    "galaxies": ("skimage", "data/hubble_deep_field.jpg"),
+    "tissue": ("skimage", "data/ihc.png"),
+    "temple": ("sklearn", "datasets/images/china.jpg"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"),
+    "portrait": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
 }
 
 
@@ -75,7 +66,7 @@ def load_imagenet_samples() -> Dataset[list[Path]]:
 def _name_classes(images: Any, labels: np.ndarray, asset: str) -> Dataset[Any]:
     class_names = imagenet_class_names()
     names = tuple(class_names[label] for label in labels)
-    return Dataset(images, labels, class_names, assets.provenance(asset), names)
+    return Dataset(images, labels, class_names, assets.describe(asset), names)
 
 
 def _plain_name(name: str) -> str:
@@ -83,17 +74,9 @@ def _plain_name(name: str) -> str:
 
 
 def load_photos() -> Dataset[list[np.ndarray]]:
-    """Load the photos of PHOTOS, a list of uint8 arrays (H, W, 3); no labels."""
+    """Load ten photos of installed packages, a list of uint8 arrays (H, W, 3)."""
     photos = []
-    licences = []
-    for name, (package, member, licence) in PHOTOS.items():
+    for package, member in PHOTOS.values():
         path = Path(str(files(package))) / member
         photos.append(np.asarray(read_picture(path)))
-        licences.append(f"{name}: {licence}")
-    packages = dict.fromkeys(package for package, _, _ in PHOTOS.values())
-    provenance = Provenance(
-        f"{len(photos)} photos",
-        f"installed packages {', '.join(packages)}",
-        "; ".join(licences),
-    )
-    return Dataset(photos, None, (), provenance, tuple(PHOTOS))
+    return Dataset(photos, None, (), "photos of installed packages", tuple(PHOTOS))

@@ -11,15 +11,13 @@ from sklearn.preprocessing import normalize
 from torch import Tensor
 
 from dlapps.core import assets, paths
-from dlapps.core.assets import AssetError
 from dlapps.core.checks import check_name
 from dlapps.datasets.dataset import Dataset, check_split
 from dlapps.datasets.folder import load_folder
 
 # Its EXIF tag says that it lies on its side, but it stands upright as it is stored.
 UPRIGHT_AS_STORED = "kitchen/image_0172.jpg"
-SCENES15_COUNTS = {"train": 1500, "test": 2985}
-NUM_TRAIN = SCENES15_COUNTS["train"]
+NUM_TRAIN = 1500
 
 
 def load_scenes15(split: str) -> Dataset[list[Path | np.ndarray]]:
@@ -31,20 +29,13 @@ def load_scenes15(split: str) -> Dataset[list[Path | np.ndarray]]:
     features of them even then.
     """
     check_split(split)
-    scenes = load_folder(assets.fetch("scenes15") / split, check=False)
-    if len(scenes) != SCENES15_COUNTS[split]:
-        raise AssetError(
-            f"expected {SCENES15_COUNTS[split]:,} {split} pictures, "
-            f"got {len(scenes):,}; fetch them again."
-        )
+    scenes = load_folder(assets.fetch("scenes15") / split)
     pictures: list[Path | np.ndarray] = list(scenes.images)
     if UPRIGHT_AS_STORED in scenes.names:
         place = scenes.names.index(UPRIGHT_AS_STORED)
         pictures[place] = _read_as_stored(scenes.images[place])
-    provenance = assets.provenance("scenes15")
-    return Dataset(
-        pictures, scenes.labels, scenes.class_names, provenance, scenes.names
-    )
+    origin = assets.describe("scenes15")
+    return Dataset(pictures, scenes.labels, scenes.class_names, origin, scenes.names)
 
 
 def _read_as_stored(path: Path) -> np.ndarray:

@@ -25,10 +25,12 @@ from dlapps.core.runtime import (
     device_of,
     drawn_from,
     make_generator,
+    progress,
 )
 from dlapps.core.training import (
     History,
     Means,
+    Monitor,
     count_batches,
     draw_batches,
     make_one_cycle,

@@ -112,7 +112,7 @@ def features_and_logits(
     """
     digits = as_digits(images)
     features = predict(classifier.maps, digits, batch_size=BATCH, prepare=from_uint8)
-    logits = predict(classifier.head, features, batch_size=BATCH, precision="float32")
+    logits = predict(classifier.head, features, batch_size=BATCH)
     return features, logits
 
 

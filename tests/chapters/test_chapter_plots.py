@@ -31,7 +31,7 @@ class Scenes(SimpleNamespace):
     """Fifteen classes, a to o, of which the test images are c, b and a."""
 
     def pictures(self, rows):
-        return [COLOUR for _ in rows]
+        return [COLOUR.astype(np.uint8) for _ in rows]
 
 
 def make_scenes(has_pictures):

@@ -50,7 +50,7 @@ def test_transfer_finds_a_normalisation_left_in_and_a_mode_never_changed(monkeyp
     nn.init.zeros_(module[1].weight[1])
     network = pretrained.wrap(module, (0.9, 0.9, 0.9), (0.1, 0.1, 0.1), input_size=2)
     monkeypatch.setattr(pretrained, "load", lambda name: network)
-    photos = SimpleNamespace(images=[np.full((2, 2, 3), 0.5)] * 4)
+    photos = SimpleNamespace(images=[np.full((2, 2, 3), 128, np.uint8)] * 4)
     row = {"pixels 0 to 1": 3, "pixels 0 to 255": 3, "training mode": 0}
     right = {"photos": photos, "truths": torch.tensor([0, 0, 0, 1]), "rows": [row, row]}
     traps = []

@@ -178,7 +178,7 @@ def test_fool_gives_up_after_num_steps(dark):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (partial(adversarial.fgsm, epsilon=8), "epsilon >= 0, finite, at most 1"),
+        (partial(adversarial.fgsm, epsilon=8), "epsilon from 0 to 1, got 8"),
         (partial(adversarial.pgd, epsilon=0.1, num_steps=0), "num_steps >= 1, got 0"),
         (partial(adversarial.pgd, epsilon=0.1, labels=6), "classes from 0 to 5, got 6"),
         (partial(adversarial.fool, targets=None), "expected targets"),

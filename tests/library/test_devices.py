@@ -10,7 +10,6 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from dlapps import adversarial, saliency
 from dlapps import class_visualization as cv
-from dlapps.core.class_scores import expand_classes, ranks
 
 torch.set_num_threads(1)
 
@@ -33,7 +32,6 @@ METHODS = {
     "integrated gradients": on(saliency.integrated_gradients, [0, 1, 2]),
     "grad cam": on(saliency.grad_cam, "2", [0, 1, 2]),
     "guided backprop": on(saliency.guided_backprop, 1),
-    "ranks": lambda network, images: ranks(network(images).detach(), 1),
     "fool": on(adversarial.fool, 1, num_steps=3),
     "fgsm": on(adversarial.fgsm, 0.1),
     "pgd": on(adversarial.pgd, 0.1, num_steps=2),
@@ -165,7 +163,3 @@ def test_cuda_gives_what_the_cpu_gives(method, network, images):
             one.double(), other.cpu().double(), rtol=1e-3, atol=1e-3, equal_nan=True
         )
         assert same.double().mean() > 0.99
-
-
-def test_classes_are_put_where_they_are_wanted():
-    assert expand_classes([1, 2], 2, "meta").device.type == "meta"

@@ -81,7 +81,6 @@ def test_samples_are_of_the_class_asked_for(learnt, halves):
 
 
 def test_a_sample_follows_the_velocity_in_equal_steps(monkeypatch):
-    monkeypatch.setenv("DLAPPS_PRECISION", "float32")
     network = make_network()
     labels = torch.tensor([0, 1])
     x = torch.randn(2, 1, 8, 8, generator=make_generator(3))

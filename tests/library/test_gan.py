@@ -17,7 +17,7 @@ from dlapps.core.runtime import make_generator
 from dlapps.core.training import DivergenceError
 from dlapps.gan import sampling
 from dlapps.gan.networks import initialise
-from dlapps.gan.steps import LOSSES, discriminator_loss
+from dlapps.gan.steps import LOSSES, call, discriminator_loss
 
 torch.set_num_threads(1)
 
@@ -276,8 +276,7 @@ def test_samples_come_from_the_average_which_nears_the_last_weights(images):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_training_is_that_of_a_textbook_loop(images, loss, monkeypatch):
-    monkeypatch.setenv("DLAPPS_PRECISION", "float32")
+def test_a_training_is_that_of_a_textbook_loop(images, loss):
     settings = replace(TINY, batch_size=30, num_epochs=2, loss=loss)
     generator, discriminator = own()
     # Without dropout, whose draws the loop below would have to repeat.

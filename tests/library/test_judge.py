@@ -56,9 +56,7 @@ def test_features_are_one_row_an_image_whatever_the_batch(classifier, monkeypatc
 
 
 def test_the_committed_judge_takes_digits_on_grey_for_what_they_are():
-    """A judge that had seen black grounds alone read half of these right, and gave them
-    a Fréchet ratio of 50 to 200.
-    """
+    """A judge that had seen black grounds alone read half of these right."""
     digits = datasets.load_mnist("test")
     classifier = gan.load_digit_classifier()
     images = gan.prepare_images(digits.images[:2000], 32)

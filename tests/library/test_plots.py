@@ -17,10 +17,7 @@ SEEDS = [[0.1, 0.2], [0.3, 0.3]]
 PIXELS = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 FIGURES = {
     "grid": lambda: plots.plot_grid([GREY, COLOUR, GREY], ["a", "b", "c"], columns=2),
-    "curves": lambda: plots.plot_curves({"a": ([1, 10], SEEDS)}, "x", "y", log=True),
-    "panels": lambda: plots.plot_panels(
-        [0, 9], {"loss": {"D": [1, 2]}, "slope": {"G": [1]}}, "step"
-    ),
+    "curves": lambda: plots.plot_curves({"a": ([1, 10], SEEDS)}, "x", "y"),
     "saliency": lambda: plots.plot_saliency(
         [COLOUR] * 2, {"map": np.zeros((2, 4, 4))}, CLASSES
     ),
@@ -94,33 +91,6 @@ def test_curves_differ_in_colour_marker_and_line():
     assert len({line.get_linestyle() for line in lines}) == 3
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("ε", "accuracy")
     assert written(ax.get_legend()) == ["a", "b", "c"]
-
-
-def test_a_logarithmic_axis_has_a_tick_at_each_x_of_any_curve():
-    curves = {"a": ([1, 10], [0.5, 0.6]), "b": ([3, 10, 300], [0.4, 0.5, 0.6])}
-    ax = plots.plot_curves(curves, "x", "y", log=True).axes[0]
-    assert ax.get_xticks().tolist() == [1, 3, 10, 300]
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "3", "10", "300"]
-
-
-def test_panels_take_more_series_than_there_are_styles():
-    series = {f"series {number}": [0, number] for number in range(9)}
-    (ax,) = plots.plot_panels([0, 1], {"value": series}, "step").axes
-    assert [line.get_label() for line in ax.lines] == list(series)
-    looks = {(line.get_color(), line.get_linestyle()) for line in ax.lines}
-    assert len(looks) == len(series)
-
-
-def test_panels_draw_short_series_and_explain_new_names_alone():
-    panels = {"loss": {"D": [1, 2, 3]}, "slope": {"D": [4]}, "pull": {"G": [5, 6]}}
-    axes = plots.plot_panels([0, 9, 18], panels, "step").axes
-    assert [dots(ax.lines[0]) for ax in axes] == [
-        [(0, 1), (9, 2), (18, 3)],
-        [(0, 4)],
-        [(0, 5), (9, 6)],
-    ]
-    assert [ax.get_ylabel() for ax in axes] == ["loss", "slope", "pull"]
-    assert [ax.get_legend() is not None for ax in axes] == [True, False, True]
 
 
 def test_a_signed_map_is_drawn_around_0_and_one_that_is_not_from_0():

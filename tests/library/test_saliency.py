@@ -182,60 +182,32 @@ def with_targets(targets):
     return lambda network, images: (network, images, targets)
 
 
-@pytest.mark.parametrize(
-    ("methods", "change", "message"),
-    [
-        (EVERY, lambda n, x: (n, 255 * x, 1), "divide 0-255"),
-        (EVERY, lambda n, x: (n.train(), x, 1), "in training mode"),
-        (EVERY, with_targets(5), "classes from 0 to 4, got 5"),
-        (EVERY, with_targets([0, 1]), "one for each of 4 images, got shape"),
-        (ONE, with_targets(0.5), "one class"),
-        (ONE, with_targets(True), "one class"),
-        (ONE, with_targets("tabby"), "got 'tabby', the name of 0"),
-        (ONE, lambda n, x: (NAMED, x, "crane"), "got 'crane', the name of 2"),
-        (ONE, lambda n, x: (ONE_SCORE, x, 0), r"logits .* got shape \(4,\); wrap"),
-        (ONE, lambda n, x: (n.double(), x, 0), "in float32, .* network.float"),
-        (
-            [saliency.guided_backprop],
-            lambda n, x: (ASIDE, x, 1),
-            r"a network with modules nn\.ReLU",
-        ),
-        (
-            [partial(saliency.smooth_grad, num_samples=0)],
-            unchanged,
-            "num_samples >= 1, got 0",
-        ),
-        (
-            [partial(saliency.smooth_grad, noise_std=value) for value in (-1, np.nan)],
-            unchanged,
-            "noise_std >= 0, finite, a number, got",
-        ),
-        (
-            [partial(saliency.integrated_gradients, num_steps=0)],
-            unchanged,
-            "num_steps >= 1, got 0",
-        ),
-        (
-            [partial(saliency.grad_cam, layer="features")],
-            unchanged,
-            "a layer among 0, 1, 2, 3, 4, 5, 6",
-        ),
-        (
-            [partial(saliency.grad_cam, layer="6")],
-            unchanged,
-            "a layer of feature maps .* got 6; take another",
-        ),
-        (
-            [partial(saliency.grad_cam, layer=name) for name in ASIDE._modules],
-            lambda n, x: (ASIDE, x, 1),
-            "a layer of feature maps",
-        ),
-    ],
-)
-def test_wrong_input_gets_one_sentence(network, images, methods, change, message):
+REFUSED = [
+    (EVERY, lambda n, x: (n.train(), x, 1)),
+    (EVERY, with_targets(5)),
+    (EVERY, with_targets([0, 1])),
+    (ONE, with_targets(0.5)),
+    (ONE, with_targets(True)),
+    (ONE, with_targets([None, 1, 1, 1])),
+    (ONE, with_targets("tabby")),
+    (ONE, lambda n, x: (NAMED, x, "crane")),  # the name of two
+    (ONE, lambda n, x: (ONE_SCORE, x, 0)),
+    (ONE, lambda n, x: ("efficientnet_lite0", x, 0)),
+    ([saliency.guided_backprop], lambda n, x: (ASIDE, x, 1)),
+    ([partial(saliency.grad_cam, layer="features")], unchanged),
+    ([partial(saliency.grad_cam, layer="6")], unchanged),
+    (
+        [partial(saliency.grad_cam, layer=name) for name in ASIDE._modules],
+        lambda n, x: (ASIDE, x, 1),
+    ),
+]
+
+
+@pytest.mark.parametrize(("methods", "change"), REFUSED)
+def test_what_has_no_map_is_refused(network, images, methods, change):
     network, images, targets = change(network, images)
     for explain in methods:
-        with pytest.raises(ValueError, match=f"^expected .*{message}[^\n]*$"):
+        with pytest.raises(ValueError, match=r"^expected [^\n]*; [^\n]*$"):
             explain(network, images, targets=targets)
 
 
@@ -281,9 +253,3 @@ def test_a_single_score_has_a_gradient_and_predicts_nothing(images):
     assert saliency.input_gradient(single, images, 0).any()
     with pytest.raises(ValueError, match="two classes or more, got one; of a score s"):
         saliency.input_gradient(single, images)
-
-
-def test_ranks_count_from_the_highest_score():
-    logits = torch.tensor([[0.1, 0.7, 0.2], [3.0, 1.0, 2.0]])
-    assert class_scores.ranks(logits, [1, 1]).tolist() == [1, 3]
-    assert class_scores.ranks(logits, 2).tolist() == [2, 2]

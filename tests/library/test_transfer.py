@@ -105,9 +105,7 @@ def test_the_same_pictures_in_any_form_give_the_same_features(tmp_path):
         paths.append(tmp_path / f"{number}.png")
         Image.fromarray(picture).save(paths[-1])
     expected = extract(list(LEVELS))
-    last = torch.from_numpy(LEVELS)
-    first = last.permute(0, 3, 1, 2)
-    for form in (paths, np.array(paths), LEVELS, last, first, first / 255, last / 255):
+    for form in (paths, np.array(paths), LEVELS, torch.from_numpy(LEVELS), PIXELS):
         np.testing.assert_allclose(extract(form), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -116,8 +114,8 @@ def test_grey_pictures_in_any_form_give_the_same_features(channels):
     levels = LEVELS[..., 0]
     colours = levels[..., None].repeat(3, axis=3)
     expected = extract(list(levels), channels)
-    pixels = torch.from_numpy(levels) / 255
-    for form in (levels, levels[:, None], levels[..., None], colours, pixels):
+    pixels = torch.from_numpy(levels)[:, None] / 255
+    for form in (levels, colours, pixels):
         features = extract(form, channels)
         np.testing.assert_allclose(features, expected, rtol=1e-5, atol=1e-6)
 
@@ -128,18 +126,13 @@ def test_arrays_are_resized_as_pillow_resizes_pictures(size):
     np.testing.assert_allclose(extract(levels), extract(list(levels)), atol=0.02)
 
 
-RGBA = np.zeros((4, 8, 9, 4), np.uint8)
-
-
 @pytest.mark.parametrize(
     ("network", "layer", "pictures", "message"),
     [
         (nn.Conv2d(3, 4, 3), "maps", LEVELS, "a PixelNetwork, got Conv2d; pretrained"),
         ("resnet", "maps", LEVELS, "a network among"),
         (GREY, "fc7", LEVELS, "a layer among maps, relu, vectors, unused, got 'fc7'"),
-        (GREY, "maps", [], "at least one picture, got none"),
-        (GREY, "maps", LEVELS[:0], "at least one picture, got (0, 16, 16, 3)"),
-        (GREY, "maps", RGBA, "shape (N, 1, H, W), got (4, 8, 9, 4)"),
+        (GREY, "maps", [], "a picture, got none"),
     ],
 )
 def test_what_gives_no_features_is_one_sentence(network, layer, pictures, message):
