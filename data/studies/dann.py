@@ -18,7 +18,7 @@ from labreport.report import find_report
 from labreport.results import Entry
 from studies.dann_methods import domains_apart, shifted_accuracy
 from studies.dann_runs import GROUNDS, PACKAGED, RUNS, STROKES, Domains, load_domains
-from studies.runs import Calls, add_entries, make_missing
+from studies.runs import Calls, add_entries, bfloat16, make_missing
 
 SEEDS = (0, 1, 2)
 SHARES = [
@@ -58,12 +58,10 @@ def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
         return measure(network, domains)
 
     network = run.make(seed)
-    settings = {
-        "data": domains.name,
-        "number_format": runtime.number_format("cpu", "fast"),
-    }
+    settings = {"data": domains.name}
     try:
-        history = run.fit(network, domains, run.settings, seed, monitor)
+        with bfloat16():
+            history = run.fit(network, domains, run.settings, seed, monitor)
     except DivergenceError as error:
         return {"diverged": str(error), "settings": settings}
     scores = measure(network, domains)

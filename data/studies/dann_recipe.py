@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from dlapps.core.runtime import autocast
 from dlapps.core.training import (
     History,
     Means,
@@ -156,8 +155,7 @@ def fit_improved(
         means = Means()
         batches = draw_domain_batches(network, domains, settings, epoch, generator, lay)
         for batch in batches:
-            with autocast("cpu"):
-                loss = compute_loss(batch, generator)
+            loss = compute_loss(batch, generator)
             minimise(loss, optimiser)
             schedule.step()
             steps = schedule.last_epoch
@@ -167,9 +165,7 @@ def fit_improved(
             means.add({"loss": loss}, len(batch.classes))
         return means.as_numbers()
 
-    history = run_epochs(
-        train_epoch, teacher, {}, {}, settings.num_epochs, seed, monitor
-    )
+    history = run_epochs(train_epoch, teacher, settings.num_epochs, seed, monitor)
     network.load_state_dict(teacher.state_dict())
     network.eval()
     return history

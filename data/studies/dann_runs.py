@@ -76,7 +76,7 @@ class Domains:
 @functools.cache
 def load_domains() -> Domains:
     """MNIST and MNIST-M (its seed 0), whichever form of them is at hand."""
-    name = datasets.load_mnist_m("train").provenance.name
+    name = datasets.load_mnist_m("train").origin
     return Domains(
         _load_domain(datasets.load_mnist), _load_domain(datasets.load_mnist_m), name
     )

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlapps.core.runtime import autocast, make_generator
+from dlapps.core.runtime import make_generator
 from dlapps.core.weights import save_network
 from dlapps.gan import flow, to_uint8
 from labreport.report import find_report
@@ -41,7 +41,7 @@ def draw(network: flow.VelocityNetwork, labels: Tensor, seed: int) -> Tensor:
     half = 1 / (2 * SAMPLING["num_steps"])
     digits = []
     for x, asked in zip(noise.split(250), labels.split(250), strict=True):
-        with autocast("cpu"):
+        with bfloat16():
             for step in range(SAMPLING["num_steps"]):
                 time = 2 * half * step
                 slope = guided_velocity(network, x, time, asked)
@@ -74,9 +74,10 @@ def score(seed: int) -> Entry:
     The network of seed 0 is written where those of the library are.
     """
     images, labels = load_images("train")
-    network, _ = flow.fit_flow(
-        images[:-NUM_HELD_OUT], labels[:-NUM_HELD_OUT], flow.STANDARD, seed
-    )
+    with bfloat16():
+        network, _ = flow.fit_flow(
+            images[:-NUM_HELD_OUT], labels[:-NUM_HELD_OUT], flow.STANDARD, seed
+        )
     if seed == 0:
         save_network(network, find_report().networks / "flow.pt", "network")
     scores = Judge().score_conditional(partial(draw, network), seed)

@@ -51,7 +51,8 @@ def fit(name: str, seed: int) -> gan.Training:
 
 def train(name: str, seed: int) -> tuple[gan.Training, Entry]:
     """One training and its entry: scores, and the gradient's lengths if watched."""
-    training = fit(name, seed)
+    with bfloat16():
+        training = fit(name, seed)
     scores = Judge().score_generator(training.generator, seed)
     entry: Entry = {"scores": scores}
     if (name, seed) in WATCHED:

@@ -24,14 +24,9 @@ class Variant:
     mirror: bool = False
 
 
-# Instruction sets, each with the number format that such a machine has.
-BFLOAT16 = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16", "DLAPPS_PRECISION": "bfloat16"}
-AVX512 = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "DLAPPS_PRECISION": "float32"}
-AVX2 = {
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
-    "ATEN_CPU_CAPABILITY": "avx2",
-    "DLAPPS_PRECISION": "float32",
-}
+# Instruction sets.
+AVX512 = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 VARIANTS = {
     "seed-0": Variant(),
     "seed-1": Variant(1),
@@ -39,7 +34,6 @@ VARIANTS = {
     "seed-3": Variant(3),
     "seed-4": Variant(4),
     "two-threads": Variant(variables={"LABREPORT_THREADS": "2"}),
-    "avx512-bfloat16": Variant(variables=BFLOAT16),
     "avx512": Variant(variables=AVX512),
     "avx2": Variant(variables=AVX2),
     "mirror": Variant(mirror=True),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dlapps.core import training
 from dlapps.core.arrays import as_labels
 from dlapps.core.images import as_uint8, warp
-from dlapps.core.runtime import Bar, device_of, run_once
+from dlapps.core.runtime import device_of, progress, run_once
 from dlapps.core.training import Augment, epoch_size
 from dlapps.dann.settings import Settings
 
@@ -129,7 +129,7 @@ def draw_domain_batches(
     number = epoch_size(len(source), size)
     order = draw_rows(len(source), len(source), generator)[:number].split(size)
     target_order = draw_rows(len(target), len(source), generator)[:number].split(size)
-    for step, rows in enumerate(Bar(order)):
+    for step, rows in enumerate(progress(order)):
         target_rows = target_order[step]
         pixels = batch_to_pixels(source[rows], device)
         if augment:

@@ -113,7 +113,7 @@ def fit_source_only(
             means.add({"class_loss": loss}, len(rows))
         return means.as_numbers()
 
-    return run_epochs(train_epoch, network, {}, {}, settings.num_epochs, seed, monitor)
+    return run_epochs(train_epoch, network, settings.num_epochs, seed, monitor)
 
 
 def fit_dann(
@@ -149,18 +149,15 @@ def fit_dann(
         for batch in batches:
             optimiser.param_groups[0]["lr"] = settings.rate(batch.progress)
             weight = settings.weight(batch.progress)
-            with autocast(device):
-                class_loss, domain_loss, measured = dann_losses(
-                    network, batch.source, batch.target, batch.classes, weight
-                )
+            class_loss, domain_loss, measured = dann_losses(
+                network, batch.source, batch.target, batch.classes, weight
+            )
             minimise(class_loss + domain_loss, optimiser, settings.max_norm)
             means.add({"class_loss": class_loss, **measured}, len(batch.classes))
         end = (epoch + 1) / settings.num_epochs
         return {**means.as_numbers(), "reversal_weight": settings.weight(end)}
 
-    history = run_epochs(
-        train_epoch, network, {}, {}, settings.num_epochs, seed, monitor
-    )
+    history = run_epochs(train_epoch, network, settings.num_epochs, seed, monitor)
     _warn_of_a_winner(history, settings)
     return history
 

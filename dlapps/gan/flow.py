@@ -19,8 +19,6 @@ from dlapps.core import paths
 from dlapps.core.arrays import as_labels, as_tensor, check_sizes
 from dlapps.core.images import as_uint8
 from dlapps.core.runtime import (
-    Bar,
-    autocast,
     channels_last,
     device_of,
     drawn_from,
@@ -30,7 +28,6 @@ from dlapps.core.runtime import (
 from dlapps.core.training import (
     History,
     Means,
-    Monitor,
     count_batches,
     draw_batches,
     make_one_cycle,
@@ -209,10 +206,9 @@ def sample(
     images = []
     for x, asked in zip(noise.split(BATCH), labels.split(BATCH), strict=True):
         x = x.to(device)
-        with autocast(device):
-            for step in range(num_steps):
-                times = x.new_full((len(x),), step / num_steps)
-                x = x + network(x, times, asked.to(device)) / num_steps
+        for step in range(num_steps):
+            times = x.new_full((len(x),), step / num_steps)
+            x = x + network(x, times, asked.to(device)) / num_steps
         images.append(x.clamp(-1, 1).cpu())
     return torch.cat(images)
 
@@ -244,7 +240,7 @@ def fit_flow(
         {network: settings.learning_rate}, WEIGHT_DECAY, num_steps
     )
     history = History()
-    for _ in Bar(range(settings.num_epochs), "epochs"):
+    for _ in progress(range(settings.num_epochs), "epochs"):
         means = Means()
         for rows in draw_batches(len(images), settings.batch_size, generator):
             loss = draw_loss(network, images[rows], labels[rows], settings, generator)
@@ -277,8 +273,7 @@ def draw_loss(
     times = torch.randn(len(images), generator=generator).sigmoid()
     withheld = torch.rand(len(images), generator=generator) < settings.unlabelled
     classes = labels.masked_fill(withheld, settings.num_classes)
-    with autocast(pixels.device):
-        return flow_loss(network, pixels, classes, noise, times)
+    return flow_loss(network, pixels, classes, noise, times)
 
 
 def load_best() -> VelocityNetwork:

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps.core.runtime import autocast
 from dlapps.core.training import DivergenceError
 
 
@@ -45,10 +44,9 @@ LOSSES = {
 
 def call(network: nn.Module, inputs: Tensor, labels: Tensor | None) -> Tensor:
     """Return a network's output in float32, with labels if there are some."""
-    with autocast(inputs.device):
-        if labels is None:
-            return network(inputs).float()
-        return network(inputs, labels).float()
+    if labels is None:
+        return network(inputs).float()
+    return network(inputs, labels).float()
 
 
 def descend(

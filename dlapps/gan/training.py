@@ -14,11 +14,10 @@ from dlapps.core import training
 from dlapps.core.arrays import as_labels
 from dlapps.core.images import as_uint8, check_several
 from dlapps.core.runtime import (
-    Bar,
-    autocast,
     device_of,
     drawn_from,
     make_generator,
+    progress,
 )
 from dlapps.core.training import History
 from dlapps.gan.networks import PRACTICAL, AnyGenerator, Settings, make_networks
@@ -121,7 +120,7 @@ def fit_gan(
 
 def draw_batches(number: int, settings: Settings, seed: int) -> Iterator[Tensor]:
     """Draw the rows (B,) of each batch of a training, epoch by epoch."""
-    for epoch in Bar(range(settings.num_epochs), "epochs"):
+    for epoch in progress(range(settings.num_epochs), "epochs"):
         # Orders and latent vectors have generators of their own.
         order = make_generator(1000 * seed + epoch)
         yield from training.draw_batches(number, settings.batch_size, order)
@@ -161,11 +160,9 @@ class Trainer:
         """
         z = torch.randn(len(real), self.settings.latent_dim, generator=self.latents)
         fake = call(self.generator, z.to(real.device), labels)
-        # Two passes, because batch norm has to see real and fake images apart; under
-        # one autocast, so that both use the same rounded weights.
-        with autocast(real.device):
-            real_logits = call(self.discriminator, real, labels)
-            fake_logits = call(self.discriminator, fake.detach(), labels)
+        # Two passes, because batch norm has to see real and fake images apart.
+        real_logits = call(self.discriminator, real, labels)
+        fake_logits = call(self.discriminator, fake.detach(), labels)
         loss_d = discriminator_loss(real_logits, fake_logits)
         descend(loss_d, self.discriminator, self.adam_d)
         loss_g = self.loss(call(self.discriminator, fake, labels))

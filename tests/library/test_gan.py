@@ -17,7 +17,7 @@ from dlapps.core.runtime import make_generator
 from dlapps.core.training import DivergenceError
 from dlapps.gan import sampling
 from dlapps.gan.networks import initialise
-from dlapps.gan.steps import LOSSES, call, discriminator_loss
+from dlapps.gan.steps import LOSSES, discriminator_loss
 
 torch.set_num_threads(1)
 

@@ -240,7 +240,6 @@ NUMBERS = {
     "an infinite radius": lambda: adversarial.pgd(NETWORK, PIXELS, np.inf),
     "a deviation": lambda: saliency.smooth_grad(NETWORK, PIXELS, noise_std=np.nan),
     "epochs": lambda: dann.Settings(num_epochs=2.5),
-    "a share": lambda: gan.Settings(average=2),
 }
 
 

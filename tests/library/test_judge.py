@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from dlapps import datasets, gan
-from dlapps.core import metrics
 from dlapps.core.runtime import make_generator
 from dlapps.gan import judge
 from dlapps.gan.sampling import from_uint8
@@ -65,7 +64,3 @@ def test_the_committed_judge_takes_digits_on_grey_for_what_they_are():
     on_black = share_read(classifier, images, labels)
     on_grey = share_read(classifier, grey, labels)
     assert on_grey > on_black - 0.01
-    features, _ = gan.features_and_logits(classifier, images)
-    grey_features, _ = gan.features_and_logits(classifier, grey)
-    real = metrics.frechet_distance(features[::2], features[1::2])
-    assert metrics.frechet_distance(features[::2], grey_features[1::2]) < 5 * real
