@@ -11,6 +11,7 @@ from dlapps import datasets, pretrained
 from dlapps.core import assets, images, paths
 from dlapps.core.assets import AssetError
 from dlapps.pretrained import PixelNetwork, find_layer
+from studies.pictures import load_imagenet_samples
 
 MEAN = (0.5, 0.4, 0.3)
 STD = (0.2, 0.3, 0.4)
@@ -216,7 +217,7 @@ def test_classifiers_read_photos(name):
 def test_top_1_on_imagenet_pictures(name):
     network = load_or_skip(name)
     try:
-        samples = datasets.load_imagenet_samples()
+        samples = load_imagenet_samples()
     except AssetError as error:
         pytest.skip(str(error))
     predicted = []
