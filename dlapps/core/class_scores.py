@@ -126,21 +126,16 @@ def read_logits(network: Network, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def forward(network: nn.Module, images: Tensor) -> Tensor:
-    """Return logits (N, K) without a gradient, in the caller's precision."""
-    logits = []
-    for chunk in images.split(chunk_size(images)):
-        logits.append(read_logits(network, copy_channels_last(chunk)))
-    return torch.cat(logits)
-
-
 def float32_logits(network: nn.Module, images: Tensor) -> Tensor:
     """Return logits (N, K) in float32, whatever precision the caller opened.
 
     Raises ValueError for K = 1: a single score predicts nothing.
     """
+    chunks = []
     with float32(images):
-        logits = forward(network, images)
+        for chunk in images.split(chunk_size(images)):
+            chunks.append(read_logits(network, copy_channels_last(chunk)))
+    logits = torch.cat(chunks)
     if logits.shape[1] < 2:
         raise ValueError(
             "expected logits of two classes or more, got one; "
