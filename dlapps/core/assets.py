@@ -167,9 +167,12 @@ def digest(path: Path, suffix: str = "") -> str:
     """
     if not path.is_dir():
         return pooch.file_hash(str(path))
-    files = [file for file in path.rglob(f"*{suffix}") if file.is_file()]
+    names = []
+    for file in path.rglob(f"*{suffix}"):
+        if file.is_file():
+            names.append(file.relative_to(path).as_posix())
     lines = ""
-    for name in sorted(file.relative_to(path).as_posix() for file in files):
+    for name in sorted(names):
         lines += f"{name} {digest(path / name)}\n"
     return hashlib.sha256(lines.encode()).hexdigest()
 
