@@ -61,8 +61,7 @@ def as_domains(
 ) -> Domains:
     """Check the domains of a training; convert them by `as_uint8` and `as_labels`.
 
-    Raises ValueError for pictures of two sizes or of a size that the network does not
-    take.
+    Raises ValueError for pictures of two sizes.
     """
     source = as_uint8(source)
     target = as_uint8(target)
@@ -90,9 +89,9 @@ def num_classes_of(network: nn.Module) -> int:
 
 
 def check_size(network: nn.Module, pictures: Tensor) -> None:
-    """Raise ValueError if a network fails on pictures of this size."""
+    """Let a network that takes other pictures fail now, before it is trained."""
     pixels = batch_to_pixels(pictures[:2], channels=channels_of(network))
-    run_once(network, pixels, name="a network")
+    run_once(network, pixels)
 
 
 def batch_to_pixels(

@@ -299,10 +299,10 @@ def check_networks(
     if settings.num_classes:
         labels = [torch.arange(2) % settings.num_classes]
     z = torch.zeros(2, settings.latent_dim)
-    images = run_once(generator, z, *labels, name="a generator")
+    images = run_once(generator, z, *labels)
     size = settings.size
     check_sizes("a generator of images", images, 1, size, size)
-    logits = run_once(discriminator, images, *labels, name="a discriminator")
+    logits = run_once(discriminator, images, *labels)
     if logits.numel() != 2:
         raise ValueError(
             "expected logits (2,) of a discriminator, got "
