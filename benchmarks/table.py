@@ -8,8 +8,8 @@ from pathlib import Path
 HEAD = """\
 # dlapps beside its peers
 
-{date}, dlapps {version}: {cpu}, {cores} cores, {threads} threads,
-Python {python}, PyTorch {packages[torch]}; {rounds} rounds. Written by `make bench`.
+{date}, dlapps {version}: {processor}, {threads} threads,
+Python {Python}, {packages}; {rounds} rounds. Written by `make bench`.
 
 Seconds are medians. A ratio is the peer's seconds divided by those of dlapps in the
 same round: the median of all rounds, then the least and the greatest. "autocast"

@@ -1,8 +1,7 @@
 """Feature extraction against the loop one writes first: one picture at a time, NCHW,
 float32, gradients on.
 
-The pictures are those of 15-Scene where they are at hand, else the photos of installed
-packages. `python benchmarks/transfer.py [--rounds 5] [--threads 1] [NAME ...]`
+`python benchmarks/transfer.py [--rounds 5] [--threads 1] [NAME ...]`
 """
 
 from functools import partial
@@ -11,7 +10,6 @@ import torch
 from timing import compare, least_cosine, main, say_least_cosine
 
 from dlapps import datasets, pretrained
-from dlapps.core.assets import AssetError
 from dlapps.core.images import to_pixels
 from dlapps.transfer import DeepFeatures
 
@@ -24,13 +22,7 @@ LAYERS = {
 
 
 def load_pictures():
-    try:
-        pictures = datasets.load_scenes15("test").images
-    except AssetError:
-        photos = datasets.load_photos().images
-        return [photos[index % len(photos)] for index in range(PICTURES)]
-    step = len(pictures) // PICTURES
-    return list(pictures[::step][:PICTURES])
+    return datasets.load_imagenet20().images[:PICTURES]
 
 
 def extract_naively(network, pictures, layer):

@@ -26,7 +26,6 @@ from timing import (
 )
 
 from dlapps import adversarial, class_visualization, datasets, pretrained, saliency
-from dlapps.core.assets import AssetError
 from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import as_pictures, round_to_8_bits, stack_pixels
 
@@ -55,12 +54,9 @@ class Bench:
 
 def load_bench():
     """SqueezeNet 1.1, and pictures with the classes that it reads in them."""
-    try:
-        pictures = datasets.load_imagenet_val25().images
-    except AssetError:
-        pictures = datasets.load_imagenet20().images
+    pictures = datasets.load_imagenet20().images
     network = pretrained.load("squeezenet1_1")
-    x = stack_pixels(list(pictures)[:PICTURES])
+    x = stack_pixels(pictures[:PICTURES])
     return Bench(network, x, float32_logits(network, x).argmax(1))
 
 

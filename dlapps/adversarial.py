@@ -5,8 +5,7 @@ gives logits.
 
 images: (N, C, H, W) with any number of channels, float32 in [0, 1], or whatever else
     `images.as_pictures` takes.
-labels: the classes from which the images are driven, by default the predicted ones. A
-    class is a number, or the name of one of the network's `class_names`.
+labels: the classes from which the images are driven, by default the predicted ones.
 epsilon, step_size: in pixel units (2 / 255, say).
 
 The image is clipped to [0, 1] at each step. Gradients run in the precision that the

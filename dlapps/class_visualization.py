@@ -142,8 +142,7 @@ def visualize(
     (`torch.autocast`), everything else in float32.
 
     network: any nn.Module in eval mode that takes pixels and gives logits.
-    targets: one class (a number, or a name of the network's `class_names`), or N of
-        them, each of which gets its picture.
+    targets: the number of a class, or N of them, each of which gets its picture.
     recipe: PRACTICAL, MODERN, or a `PixelAscent` of your own.
     initial: pictures (N, 3, H, W) in [0, 1] to start from, by default noise.
     size: the side of the noise in pixels.

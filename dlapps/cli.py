@@ -1,7 +1,6 @@
 """The commands dlapps data and dlapps info."""
 
 import argparse
-import platform
 import sys
 from collections.abc import Sequence
 
@@ -44,8 +43,8 @@ def _list(args: argparse.Namespace) -> int:
     for name, asset in assets.registry().items():
         size = f"{asset.size / 1e6:>6,.1f} MB"
         presence = "present" if assets.is_present(name) else "absent"
-        sources = " or ".join(map(str, asset.sources))
-        print(f"{name:26}{size}  {presence:8}{asset.licence}; {sources}")
+        source = asset.source or "a mirror"
+        print(f"{name:26}{size}  {presence:8}{asset.licence}; {source}")
     return 0
 
 
@@ -67,16 +66,13 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
-    machine = environment.describe()
-    packages = [f"{name} {version}" for name, version in machine["packages"].items()]
     present = [name for name in assets.registry() if assets.is_present(name)]
-    print(f"dlapps     {__version__}, {paths.PACKAGE}")
-    print(f"Python     {machine['python']}, {platform.platform()}")
-    print(f"processor  {machine['cpu']}, {machine['cores']} cores")
-    print(f"packages   {', '.join(packages)}")
-    print(f"assets     {paths.assets()}")
-    print(f"mirror     {paths.mirror() or 'none: DLAPPS_DATA is not set'}")
-    print(f"at hand    {', '.join(present) or 'nothing yet; dlapps data fetch'}")
+    facts = {"dlapps": f"{__version__}, {paths.PACKAGE}", **environment.describe()}
+    facts["assets"] = paths.assets()
+    facts["mirror"] = paths.mirror() or "none: DLAPPS_DATA is not set"
+    facts["at hand"] = ", ".join(present) or "nothing yet; dlapps data fetch"
+    for name, fact in facts.items():
+        print(f"{name:10} {fact}")
     return 0
 
 

@@ -142,8 +142,8 @@ class PixelNetwork(nn.Module):
         check_counts(k=k)
         logits = read_logits(self, pixels)
         probabilities, classes = logits.softmax(1).topk(min(k, logits.shape[1]))
-        without_name = range(len(self.class_names), logits.shape[1])
-        names = [*self.class_names, *map(str, without_name)]
+        names = list(self.class_names)
+        names.extend(map(str, range(len(names), logits.shape[1])))
         predictions = []
         for row, indices in zip(probabilities.tolist(), classes.tolist(), strict=True):
             likely = [names[index] for index in indices]

@@ -7,8 +7,7 @@ would be wrong without an error.
 
 images: (N, C, H, W) with any number of channels, float32 in [0, 1], or whatever else
     `images.as_pictures` takes.
-targets: a number, the name of one of the network's `class_names`, N of them, or None
-    for the predicted classes.
+targets: the number of a class, N of them, or None for the predicted classes.
 
 Weights, the images' `.grad` and the network's hooks are left as they were, whatever
 fails. Under the caller's `torch.autocast`, `smooth_grad` and `grad_cam` run in its

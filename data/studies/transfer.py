@@ -13,12 +13,13 @@ from sklearn.preprocessing import normalize
 from sklearn.svm import LinearSVC
 from torch import nn
 
-from dlapps import datasets, pretrained
+from dlapps import pretrained
 from dlapps.core.images import stack_pixels, to_picture
 from dlapps.core.runtime import make_generator
 from dlapps.transfer import layer_outputs
 from labreport import results
 from labreport.report import find_report
+from studies.pictures import load_scenes15
 
 NUM_TRAIN = 1500
 NUM_SPLITS = 10
@@ -34,8 +35,8 @@ MAP_SIZE = 224
 
 def load_scenes() -> tuple[list[Path | np.ndarray], np.ndarray]:
     """All pictures of 15-Scene, the 1,500 to train on first, and labels (4485,)."""
-    train = datasets.load_scenes15("train")
-    test = datasets.load_scenes15("test")
+    train = load_scenes15("train")
+    test = load_scenes15("test")
     images = list(train.images) + list(test.images)
     return images, np.concatenate([train.labels, test.labels])
 
@@ -132,8 +133,8 @@ def make_scenes15_features() -> Path:
 def save_features(blocks: dict[str, np.ndarray]) -> Path:
     """Write blocks (4485, D) in a byte a number, with labels and names."""
     arrays = {name: to_bytes(block) for name, block in blocks.items()}
-    train = datasets.load_scenes15("train")
-    test = datasets.load_scenes15("test")
+    train = load_scenes15("train")
+    test = load_scenes15("test")
     labels = np.concatenate([train.labels, test.labels])
     arrays["labels"] = labels.astype(np.uint8)
     arrays["names"] = np.array(list(train.names) + list(test.names))

@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from dlapps import adversarial, datasets, pretrained
+from dlapps import adversarial, pretrained
 from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import from_pixels, round_to_8_bits, stack_pixels
 from dlapps.core.runtime import make_generator
 from labreport import results
+from studies.pictures import load_imagenet_samples, load_imagenet_val25
 from studies.runs import Calls, cached, nest
 from studies.sweeps import sweep
 
@@ -29,7 +30,7 @@ LEVELS_OF_TRANSFER = 8
 @functools.cache
 def load_practical() -> tuple[Tensor, Tensor]:
     """Pixels and labels of the practical's 25 pictures."""
-    practical = datasets.load_imagenet_val25()
+    practical = load_imagenet_val25()
     return stack_pixels(practical.images), torch.from_numpy(practical.labels)
 
 
@@ -37,7 +38,7 @@ def load_practical() -> tuple[Tensor, Tensor]:
 def load_subjects() -> tuple[Tensor, Tensor]:
     """Pixels and labels of the first NUM pictures that both networks have right."""
     images, labels = load_practical()
-    samples = datasets.load_imagenet_samples()
+    samples = load_imagenet_samples()
     images = torch.cat([images, stack_pixels(samples.images[: 3 * NUM])])
     labels = torch.cat([labels, torch.from_numpy(samples.labels[: 3 * NUM])])
     for name in ("squeezenet1_1", "efficientnet_lite0"):

@@ -17,6 +17,7 @@ from dlapps.core import runtime
 from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import stack_pixels
 from labreport import results
+from studies.pictures import load_imagenet_samples, load_imagenet_val25
 from studies.runs import Calls, cached, nest
 from studies.sweeps import sweep
 
@@ -53,9 +54,9 @@ def load_grids() -> tuple[Tensor, Tensor]:
     Both networks classify the pictures correctly at the size of a cell.
     """
     sets: list[Any] = [
-        datasets.load_imagenet_val25(),
+        load_imagenet_val25(),
         datasets.load_imagenet20(),
-        datasets.load_imagenet_samples(),
+        load_imagenet_samples(),
     ]
     pictures: list[Any] = []
     for dataset in sets:

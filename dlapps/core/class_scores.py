@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from dlapps.core.images import as_pictures
 
 Images = Tensor | np.ndarray
-Classes = int | str | Sequence[int] | Sequence[str] | np.ndarray | Tensor
+Classes = int | Sequence[int] | np.ndarray | Tensor
 # Pixels (N, C, H, W) to logits (N, K).
 Network = Callable[[Tensor], object]
 # Logits (N, K) and classes, one row an image, to the values (N,) to differentiate.
@@ -57,8 +57,7 @@ def choose_classes(
 ) -> Tensor:
     """Return the target classes as int64 (N,), the predicted ones if none are given.
 
-    targets: a number, a name that occurs once among the network's `class_names`, or one
-        of them for each image.
+    targets: the number of a class, or one for each image.
 
     Raises ValueError for anything else, and for a class that has no logit.
     """
@@ -67,8 +66,6 @@ def choose_classes(
     if isinstance(targets, Tensor):
         targets = targets.cpu()
     classes = np.atleast_1d(np.asarray(targets))
-    if classes.dtype.kind == "U":
-        classes = _find_classes(network, classes)
     if classes.dtype.kind not in "iu" or classes.shape not in ((1,), (len(images),)):
         raise ValueError(
             f"expected one class, or one for each of {len(images)} images, got "
@@ -82,18 +79,6 @@ def choose_classes(
             "pick an output of the network."
         )
     return torch.as_tensor(classes, device=images.device).long().expand(len(images))
-
-
-def _find_classes(network: nn.Module, chosen: np.ndarray) -> np.ndarray:
-    names = list(getattr(network, "class_names", ()))
-    for name in chosen.flat:
-        count = names.count(name)
-        if count != 1:
-            raise ValueError(
-                f"expected one of the network's {len(names)} class_names, got "
-                f"{str(name)!r}, the name of {count} classes; pass its number."
-            )
-    return np.array([names.index(name) for name in chosen.flat])
 
 
 def pick(logits: Tensor, classes: Tensor) -> Tensor:
@@ -126,21 +111,16 @@ def read_logits(network: Network, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def forward(network: nn.Module, images: Tensor) -> Tensor:
-    """Return logits (N, K) without a gradient, in the caller's precision."""
-    logits = []
-    for chunk in images.split(chunk_size(images)):
-        logits.append(read_logits(network, copy_channels_last(chunk)))
-    return torch.cat(logits)
-
-
 def float32_logits(network: nn.Module, images: Tensor) -> Tensor:
     """Return logits (N, K) in float32, whatever precision the caller opened.
 
     Raises ValueError for K = 1: a single score predicts nothing.
     """
+    chunks = []
     with float32(images):
-        logits = forward(network, images)
+        for chunk in images.split(chunk_size(images)):
+            chunks.append(read_logits(network, copy_channels_last(chunk)))
+    logits = torch.cat(chunks)
     if logits.shape[1] < 2:
         raise ValueError(
             "expected logits of two classes or more, got one; "
@@ -159,8 +139,6 @@ def pixel_gradient(
 
     score: a function of logits (n, K) and classes (n, ...), by default the logit of the
         class.
-
-    Raises ValueError for a network that passes no gradient on.
     """
     gradients = []
     logits = []
@@ -171,15 +149,7 @@ def pixel_gradient(
             pictures = copy_channels_last(pictures.detach()).requires_grad_()
             outputs = read_logits(network, pictures)
             total = score(outputs, labels).sum()
-        gradient = None
-        if total.requires_grad:
-            # Of a network that detaches its pixels only the weights get a gradient.
-            (gradient,) = torch.autograd.grad(total, pictures, allow_unused=True)
-        if gradient is None:
-            raise ValueError(
-                "expected logits with a gradient, got some without; "
-                "let the network detach nothing."
-            )
+        (gradient,) = torch.autograd.grad(total, pictures)
         gradients.append(gradient)
         logits.append(outputs.detach())
     return torch.cat(gradients), torch.cat(logits)

@@ -8,35 +8,18 @@ from pathlib import Path
 from typing import Any
 
 # Packages whose version may move a number.
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "scikit-image",
-    "matplotlib",
-    "pillow",
-)
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow")
 
 
 def describe() -> dict[str, Any]:
     """Describe the machine and the versions of packages, for a bug report."""
+    versions = [f"{name} {metadata.version(name)}" for name in PACKAGES]
     return {
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "platform": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu_model(),
-        "cores": os.cpu_count() or 1,
+        "Python": platform.python_version(),
+        "packages": ", ".join(versions),
+        "platform": platform.platform(),
+        "processor": f"{_cpu_model()}, {os.cpu_count()} cores",
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _cpu_model() -> str:
@@ -45,6 +28,4 @@ def _cpu_model() -> str:
     except OSError:
         text = ""  # not Linux
     name = re.search(r"model name\s*:\s*(.+)", text)
-    if name:
-        return name[1]
-    return platform.processor() or platform.machine()
+    return name[1] if name else platform.machine()

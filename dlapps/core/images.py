@@ -139,7 +139,7 @@ def from_pixels(pixels: torch.Tensor) -> np.ndarray:
     pixels (C = 1) give (H, W) or (N, H, W), which plots and files take as grey.
     """
     # Noise may leave [0, 1]; levels of 0 to 255 would all be white.
-    check_pixels(pixels.reshape(-1, *pixels.shape[-3:]), slack=9)
+    check_pixels(pixels[None] if pixels.ndim == 3 else pixels, slack=9)
     levels = pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte()
     levels = levels.movedim(-3, -1).contiguous()
     if levels.shape[-1] == 1:
@@ -264,7 +264,8 @@ def check_pixels(
             f"expected pixels (N, {channels or 'C'}, H, W) of floats, got "
             f"{pixels.dtype} {shape}; add the batch axis, or take images.as_pictures."
         )
-    low, high = (float(bound) for bound in torch.aminmax(pixels.detach()))
+    low = float(pixels.min())
+    high = float(pixels.max())
     if not (low >= -slack and high <= 1 + slack):
         raise PictureError(
             f"expected pixels in [0, 1], got values from {low:.4g} to {high:.4g}; "

@@ -22,7 +22,8 @@ def mirror() -> Path | None:
     if not name:
         return None
     here = Path.cwd()
-    for start in (here, *here.parents):
+    # From a name that is none, parents begins at the folder itself.
+    for start in (here / "_").parents:
         folder = start / Path(name).expanduser()
         if folder.is_dir():
             return folder

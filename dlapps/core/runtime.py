@@ -70,22 +70,11 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def run_once(network: nn.Module, *inputs: torch.Tensor, name: str) -> torch.Tensor:
-    """Return the output of a network in eval mode, without gradients.
-
-    Raises ValueError if the network fails on the inputs. name: the network in the
-    error's message.
-    """
-    arguments = [part.to(device_of(network)) for part in inputs]
-    try:
-        with evaluating(network):
-            return network(*arguments)
-    except (RuntimeError, TypeError) as error:
-        sizes = ", ".join(str(tuple(part.shape)) for part in inputs)
-        raise ValueError(
-            f"expected {name} for inputs {sizes}, got one that fails on them "
-            f"({error}); pass inputs of its size, or change its layers."
-        ) from error
+def run_once(network: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+    """Return the output of a network in eval mode, without gradients."""
+    device = device_of(network)
+    with evaluating(network):
+        return network(*(part.to(device) for part in inputs))
 
 
 def progress(

@@ -196,7 +196,9 @@ def make_one_cycle(
     """
     rates = list(learning_rates.values())
     check_between(0, math.inf, learning_rate=min(rates))
-    groups = [{"params": list(part.parameters())} for part in learning_rates]
+    groups = []
+    for part in learning_rates:
+        groups.append({"params": list(part.parameters())})
     optimiser = torch.optim.AdamW(groups, weight_decay=weight_decay)
     rise = 0.2
     if num_steps == 5:

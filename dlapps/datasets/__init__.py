@@ -14,12 +14,9 @@ from dlapps.datasets.mnist_m import (
 )
 from dlapps.datasets.photos import (
     load_imagenet20,
-    load_imagenet_samples,
-    load_imagenet_val25,
     load_photos,
 )
 from dlapps.datasets.scenes15 import (
-    load_scenes15,
     load_scenes15_features,
     load_scenes15_maps,
 )
@@ -29,12 +26,9 @@ __all__ = [
     "load_backgrounds",
     "load_folder",
     "load_imagenet20",
-    "load_imagenet_samples",
-    "load_imagenet_val25",
     "load_mnist",
     "load_mnist_m",
     "load_photos",
-    "load_scenes15",
     "load_scenes15_features",
     "load_scenes15_maps",
     "make_mnist_m",

@@ -35,19 +35,19 @@ def make_mnist_m(
     """
     digits = np.asarray(digits)
     backgrounds = [np.asarray(photo) for photo in photos]
-    kinds = {str(array.dtype) for array in [digits, *backgrounds]}
-    if kinds != {"uint8"}:
-        raise PictureError(
-            f"expected digits and photos uint8, got {', '.join(sorted(kinds))}; "
-            "convert them."
-        )
+    for array in [digits, *backgrounds]:
+        if array.dtype != np.uint8:
+            raise PictureError(
+                f"expected digits and photos uint8, got {array.dtype}; convert them."
+            )
     random = np.random.default_rng(seed)
     chosen = random.integers(len(backgrounds), size=len(digits))
     places = random.random((2, len(digits)))  # of the patch in its photo, as shares
-    pictures = np.empty((*digits.shape, 3), np.uint8)
+    height, width = digits.shape[1:]
+    pictures = np.empty((len(digits), height, width, 3), np.uint8)
     for index, photo in enumerate(backgrounds):
         rows = np.flatnonzero(chosen == index)
-        patches = sliding_window_view(photo, (*digits.shape[1:], 3))[:, :, 0]
+        patches = sliding_window_view(photo, (height, width, 3))[:, :, 0]
         top = (places[0, rows] * patches.shape[0]).astype(int)
         left = (places[1, rows] * patches.shape[1]).astype(int)
         pictures[rows] = patches[top, left]

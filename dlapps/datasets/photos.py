@@ -1,4 +1,4 @@
-"""ImageNet pictures, and photos that installed packages carry."""
+"""Twenty ImageNet pictures, and photos that installed packages carry."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -26,17 +26,6 @@ PHOTOS = {
 }
 
 
-def load_imagenet_val25() -> Dataset[np.ndarray]:
-    """Load the practical's 25 ImageNet validation pictures: uint8 (25, 224, 224, 3).
-
-    Labels are in ImageNet's order.
-    """
-    with np.load(assets.fetch("imagenet_val25")) as file:
-        images = file["X"].astype(np.uint8)
-        labels = file["y"].astype(np.int64)
-    return _name_classes(images, labels, "imagenet_val25")
-
-
 def load_imagenet20() -> Dataset[list[np.ndarray]]:
     """Load 20 ImageNet pictures of 19 classes, a list of uint8 arrays (H, W, 3).
 
@@ -47,30 +36,14 @@ def load_imagenet20() -> Dataset[list[np.ndarray]]:
     for path in find_pictures(assets.fetch("imagenet20")):
         images.append(np.asarray(read_picture(path)))
         labels.append(int(path.stem.rpartition("_")[2]))
-    return _name_classes(images, np.array(labels, np.int64), "imagenet20")
+    return name_classes(images, np.array(labels, np.int64), "imagenet20")
 
 
-def load_imagenet_samples() -> Dataset[list[Path]]:
-    """Find 500 ImageNet pictures of 500 classes, a list of paths; sizes differ.
-
-    Labels are in ImageNet's order, and come from the file names.
-    """
-    paths = find_pictures(assets.fetch("imagenet_samples"))
-    label_of = {}  # of the two classes "cardigan" the last one, the garment
-    for label, class_name in enumerate(imagenet_class_names()):
-        label_of[_plain_name(class_name)] = label
-    labels = [label_of[_plain_name(path.stem.partition("_")[2])] for path in paths]
-    return _name_classes(paths, np.array(labels, np.int64), "imagenet_samples")
-
-
-def _name_classes(images: Any, labels: np.ndarray, asset: str) -> Dataset[Any]:
+def name_classes(images: Any, labels: np.ndarray, asset: str) -> Dataset[Any]:
+    """Return a data set of ImageNet's pictures, labels in ImageNet's order."""
     class_names = imagenet_class_names()
     names = tuple(class_names[label] for label in labels)
     return Dataset(images, labels, class_names, assets.describe(asset), names)
-
-
-def _plain_name(name: str) -> str:
-    return name.lower().translate(str.maketrans(" -", "__", "'"))
 
 
 def load_photos() -> Dataset[list[np.ndarray]]:

@@ -1,4 +1,4 @@
-"""15-Scene: its pictures, and the features of them that come with the code."""
+"""15-Scene: features of its pictures, which come with the code."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,33 +12,12 @@ from torch import Tensor
 
 from dlapps.core import assets, paths
 from dlapps.core.checks import check_name
-from dlapps.datasets.dataset import Dataset, check_split
-from dlapps.datasets.folder import load_folder
 
-# Its EXIF tag says that it lies on its side, but it stands upright as it is stored.
-UPRIGHT_AS_STORED = "kitchen/image_0172.jpg"
 NUM_TRAIN = 1500
 
 
-def load_scenes15(split: str) -> Dataset[list[Path | np.ndarray]]:
-    """Load the practical's split of 15-Scene [Lazebnik et al. 2006].
-
-    It has 1,500 pictures for training, 100 of each class, and 2,985 for testing. They
-    are paths; the one picture whose file has a wrong EXIF tag is an array. Raises
-    AssetError if the pictures cannot be fetched; `load_scenes15_features` loads
-    features of them even then.
-    """
-    check_split(split)
-    scenes = load_folder(assets.fetch("scenes15") / split)
-    pictures: list[Path | np.ndarray] = list(scenes.images)
-    if UPRIGHT_AS_STORED in scenes.names:
-        place = scenes.names.index(UPRIGHT_AS_STORED)
-        pictures[place] = _read_as_stored(scenes.images[place])
-    origin = assets.describe("scenes15")
-    return Dataset(pictures, scenes.labels, scenes.class_names, origin, scenes.names)
-
-
-def _read_as_stored(path: Path) -> np.ndarray:
+def read_as_stored(path: Path) -> np.ndarray:
+    """Read a picture uint8 (H, W, 3); one of its EXIF tags is wrong, so none counts."""
     with Image.open(path) as picture:
         return np.asarray(picture.convert("RGB"))
 
@@ -91,7 +70,7 @@ class SceneFeatures:
         pictures = []
         for row in rows:
             split = "train" if row < NUM_TRAIN else "test"
-            pictures.append(_read_as_stored(folder / split / self.names[row]))
+            pictures.append(read_as_stored(folder / split / self.names[row]))
         return pictures
 
 

@@ -9,7 +9,6 @@ from torch import nn
 from torchvision.transforms.functional import InterpolationMode, affine
 
 from dlapps import class_visualization as cv
-from dlapps import pretrained
 from dlapps.core.runtime import make_generator
 
 torch.set_num_threads(1)
@@ -157,13 +156,6 @@ def test_only_the_network_runs_in_the_precision_of_the_caller(recipe):
         assert not torch.equal(visualize(0, recipe), other)
 
 
-def test_a_class_may_be_named():
-    named = pretrained.wrap(make_network(), (0.0,) * 3, (1.0,) * 3, class_names="abcde")
-    drawn = visualize(["d", "a"], cv.PRACTICAL, network=named)
-    assert torch.equal(drawn, visualize([3, 0], cv.PRACTICAL, network=named))
-    assert torch.equal(drawn[:1], visualize("d", cv.PRACTICAL, network=named))
-
-
 def broken():
     network = make_network()
     nn.init.constant_(network[0].bias, math.nan)
@@ -174,7 +166,6 @@ def broken():
     ("options", "message"),
     [
         ({"targets": 5}, "classes from 0 to 4, got 5"),
-        ({"targets": "tabby"}, "got 'tabby', the name of 0"),
         ({"targets": [0, 1, 2], "initial": PICTURES}, "one for each of 2 images"),
         ({"initial": PICTURES[:, :1]}, r"pixels \(N, 3, H, W\) .* \(2, 1, 32, 32\)"),
         ({"initial": PICTURES * math.nan}, "look for NaN"),

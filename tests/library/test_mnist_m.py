@@ -69,7 +69,7 @@ def test_same_seed_same_pictures(digits, photos):
 
 
 def test_what_is_not_uint8_is_refused(digits, photos):
-    with pytest.raises(PictureError, match="photos uint8, got float64, uint8; convert"):
+    with pytest.raises(PictureError, match="photos uint8, got float64; convert"):
         datasets.make_mnist_m(digits / 255, photos, seed=0)
 
 

@@ -55,9 +55,9 @@ def test_a_network_of_timm_reads_pixels():
     network = pretrained.wrap(
         module, class_names=("tabby", "crane", "fox"), input_size=64
     )
-    maps = saliency.grad_cam(network, pictures, "layer4", targets="fox")
+    maps = saliency.grad_cam(network, pictures, "layer4", targets=2)
     names = ["tabby", "crane", "fox"]
-    fooled = adversarial.fool(network, pictures, names, step_size=1.0)
+    fooled = adversarial.fool(network, pictures, [0, 1, 2], step_size=1.0)
 
     assert torch.equal(
         maps, saliency.grad_cam(network, pictures, "backbone.layer4", targets=2)
