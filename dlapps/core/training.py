@@ -205,27 +205,3 @@ def make_one_cycle(
         # A fifth is one step, and OneCycleLR would divide by one step less.
         rise = 0.4
     return optimiser, OneCycleLR(optimiser, rates, num_steps, pct_start=rise)
-
-
-def early_decay(decay: float, num_steps: int) -> float:
-    """Return the decay of `update_average` after so many steps of a training.
-
-    The first steps are forgotten sooner than by the decay itself, because their weights
-    are nearly random.
-    """
-    return min(decay, num_steps / (num_steps + 10))
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Set the average to decay * average + (1 - decay) * network.
-
-    This averages weights and statistics; counts are copied.
-    """
-    averages = average.state_dict().values()
-    values = network.state_dict().values()
-    for old, new in zip(averages, values, strict=True):
-        if old.is_floating_point():
-            old.lerp_(new, 1 - decay)
-        else:
-            old.copy_(new)

@@ -81,8 +81,8 @@ def num_classes_of(network: nn.Module) -> int:
 
 
 def check_size(network: nn.Module, pictures: Tensor) -> None:
-    """Raise ValueError if a network fails on pictures of this size."""
-    run_once(network, batch_to_pixels(pictures[:2]), name="a network")
+    """Let a network read two pictures, so that it fails before the first step."""
+    run_once(network, batch_to_pixels(pictures[:2]))
 
 
 def batch_to_pixels(pictures: ArrayLike, device: torch.device | str = "cpu") -> Tensor:

@@ -16,7 +16,6 @@ from dlapps.core.classifier import fit_classifier
 from dlapps.core.training import (
     DivergenceError,
     Means,
-    early_decay,
     epoch_size,
     minimise,
     run_epochs,
@@ -316,13 +315,6 @@ def test_an_epoch_writes_down_a_value_or_several():
         AttributeError, match="expected a measurement among a, b, c, got 'loss'"
     ):
         history.loss  # noqa: B018
-
-
-def test_the_first_steps_are_forgotten_sooner():
-    decays = [early_decay(0.9, steps) for steps in range(1, 200)]
-    assert decays[0] == 1 / 11
-    assert decays == sorted(decays)
-    assert decays[-1] == decays[89] == 0.9
 
 
 def test_a_mean_counts_each_example_once():
