@@ -69,14 +69,6 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-@torch.no_grad()
-def run_once(network: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
-    """Return the output of a network in eval mode, without gradients."""
-    device = device_of(network)
-    with evaluating(network):
-        return network(*(part.to(device) for part in inputs))
-
-
 def progress(
     iterable: Iterable[Item], desc: str = "batches", total: int | None = None
 ) -> Iterable[Item]:

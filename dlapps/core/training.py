@@ -1,6 +1,6 @@
 """The loop that all trainings share: epochs, their history and a monitor.
 
-Also steps, schedules and averages of weights.
+Also steps, schedules and predictions.
 """
 
 import math

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dlapps.core import training
 from dlapps.core.arrays import as_labels
 from dlapps.core.images import as_uint8, warp
-from dlapps.core.runtime import device_of, progress, run_once
+from dlapps.core.runtime import device_of, progress
 from dlapps.core.training import Augment, epoch_size
 from dlapps.dann.settings import Settings
 
