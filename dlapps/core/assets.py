@@ -129,8 +129,8 @@ def fetch(name: str) -> Path:
 def is_present(name: str) -> bool:
     """Return whether the asset can be used without any download."""
     asset = get_asset(name)
-    in_mirror = asset.in_mirror
-    return asset.stored.exists() or (in_mirror is not None and in_mirror.exists())
+    places = (asset.stored, asset.in_mirror)
+    return any(place and place.exists() for place in places)
 
 
 def at_hand() -> list[str]:

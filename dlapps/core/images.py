@@ -58,7 +58,7 @@ def read_picture(path: str | Path) -> Image.Image:
 def _to_rgb(picture: Image.Image) -> Image.Image:
     """Turn a picture upright, and convert it to three channels of 8 bits."""
     picture = ImageOps.exif_transpose(picture)
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+    if picture.mode[0] in "IF":
         # Pillow would clip levels of 16 bits; other deep ones have no known range.
         levels = np.asarray(picture)
         if picture.mode in ("I", "F") or 0 < levels.max() < 4096:
