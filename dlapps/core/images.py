@@ -264,9 +264,7 @@ def check_pixels(
             f"expected pixels (N, {channels or 'C'}, H, W) of floats, got "
             f"{pixels.dtype} {shape}; add the batch axis, or take images.as_pictures."
         )
-    values = pixels.detach()
-    low = float(values.min())
-    high = float(values.max())
+    low, high = torch.aminmax(pixels.detach())
     if not (low >= -slack and high <= 1 + slack):
         raise PictureError(
             f"expected pixels in [0, 1], got values from {low:.4g} to {high:.4g}; "

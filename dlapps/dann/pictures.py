@@ -63,8 +63,6 @@ def as_domains(
     """
     source = as_uint8(source)
     target = as_uint8(target)
-    check_size(network, source)
-    check_size(network, target)
     labels = as_labels(labels, len(source), num_classes_of(network))
     return Domains(source, labels, target)
 
@@ -78,11 +76,6 @@ def num_classes_of(network: nn.Module) -> int:
             "dann.DomainAdversarialNetwork, or a module with its parts and num_classes."
         )
     return number
-
-
-def check_size(network: nn.Module, pictures: Tensor) -> None:
-    """Let a network read two pictures, so that it fails before the first step."""
-    run_once(network, batch_to_pixels(pictures[:2]))
 
 
 def batch_to_pixels(pictures: ArrayLike, device: torch.device | str = "cpu") -> Tensor:

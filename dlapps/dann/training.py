@@ -35,7 +35,6 @@ from dlapps.dann.layers import (
 from dlapps.dann.pictures import (
     as_domains,
     batch_to_pixels,
-    check_size,
     draw_domain_batches,
     num_classes_of,
 )
@@ -92,7 +91,6 @@ def fit_source_only(
     """
     images = as_uint8(images)
     labels = as_labels(labels, len(images), num_classes_of(network))
-    check_size(network, images)
     device = device_of(network)
     optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
     num_steps = count_batches(len(images), settings.batch_size)
