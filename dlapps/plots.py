@@ -169,7 +169,8 @@ def plot_curves(
         )
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if all(float(value).is_integer() for value in x):  # epochs, and no shares
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     # Beside the curves, never on one.
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure

@@ -127,7 +127,8 @@ def test_a_broken_bibliography_says_where(project, capsys):
     assert f"references.bib: (line {lines + 1}," in capsys.readouterr().err
 
 
-LISTING = """import numpy as np
+LISTING = """import math
+import numpy as np
 
 total = 0
 for number in range(10):
@@ -147,11 +148,12 @@ values = {
 def show(total):
     print(total)
     print(values)
+    print(math.tau)
     return total
 """
 
 
-def test_a_listing_breaks_above_a_statement_and_keeps_four_lines_at_each_end():
+def test_a_listing_breaks_above_a_statement_and_keeps_six_lines_at_each_end():
     lines = LISTING.rstrip("\n").split("\n")
     breaks = find_breaks(LISTING.rstrip("\n"))
     assert [lines[line] for line in breaks] == [
