@@ -27,8 +27,6 @@ with warnings.catch_warnings():
 
 # The lines that `say_once` has printed.
 SAID: set[str] = set()
-# The files and folders that were compared with their SHA-256.
-VERIFIED: set[Path] = set()
 
 
 class AssetError(DlappsError):
@@ -81,9 +79,8 @@ class Asset:
         """Return whether it lies there, to the last byte; each process looks once."""
         if not path.exists():
             return False
-        if path not in VERIFIED and digest(path, self.suffix) == self.sha256:
-            VERIFIED.add(path)
-        return path in VERIFIED
+        changed = path.stat().st_mtime_ns
+        return _digest_of(path, self.suffix, changed) == self.sha256
 
 
 @functools.cache
@@ -175,6 +172,12 @@ def digest(path: Path, suffix: str = "") -> str:
     for name in sorted(names):
         lines += f"{name} {digest(path / name)}\n"
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+@functools.lru_cache
+def _digest_of(path: Path, suffix: str, changed: int) -> str:
+    """Return the same, computed once for a path and the time of its change in ns."""
+    return digest(path, suffix)
 
 
 def _store(asset: Asset) -> None:

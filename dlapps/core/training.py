@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dlapps.core.arrays import as_labels
 from dlapps.core.checks import as_seed, check_between, check_name
@@ -184,6 +185,17 @@ def minimise(
             weights.extend(group["params"])
         nn.utils.clip_grad_norm_(weights, max_norm)
     optimiser.step()
+
+
+def move_average(average: AveragedModel, network: nn.Module, decay: float) -> None:
+    """Move a moving average of weights towards the network.
+
+    The first steps are forgotten sooner than by the decay, because their weights are
+    nearly random.
+    """
+    steps = int(average.n_averaged) + 1
+    average.multi_avg_fn = get_ema_multi_avg_fn(min(decay, steps / (steps + 10)))
+    average.update_parameters(network)
 
 
 def make_one_cycle(

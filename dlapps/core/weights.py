@@ -71,11 +71,15 @@ def to_float16(network: nn.Module) -> dict[str, Tensor]:
 
 
 def save(content: object, path: str | Path) -> Path:
-    """Write tensors and plain values, in a folder that is made; return the path."""
+    """Write tensors and plain values, in a folder that is made; return the path.
+
+    A file that was there stays until the new one is whole.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(content, path)
-    return path
+    part = path.with_name(f"{path.name}.part")
+    torch.save(content, part)
+    return part.replace(path)
 
 
 def load(path: str | Path) -> Any:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from dlapps.core import paths
 from dlapps.core.arrays import as_labels, as_tensor, check_sizes
@@ -32,6 +32,7 @@ from dlapps.core.training import (
     draw_batches,
     make_one_cycle,
     minimise,
+    move_average,
 )
 from dlapps.core.weights import load_network
 from dlapps.gan.sampling import from_uint8
@@ -246,11 +247,7 @@ def fit_flow(
             loss = draw_loss(network, images[rows], labels[rows], settings, generator)
             minimise(loss, optimiser)
             schedule.step()
-            # The first steps, of nearly random weights, are forgotten sooner.
-            step = schedule.last_epoch
-            decay = min(settings.average, step / (step + 10))
-            average.multi_avg_fn = get_ema_multi_avg_fn(decay)
-            average.update_parameters(network)
+            move_average(average, network, settings.average)
             means.add({"loss": loss}, len(rows))
         history.add(means.as_numbers())
     trained: Any = average.module

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from dlapps.core import training
 from dlapps.core.arrays import as_labels
@@ -168,7 +168,7 @@ class Trainer:
         loss_g = self.loss(call(self.discriminator, fake, labels))
         gradient = descend(loss_g, self.generator, self.adam_g)
         if self.settings.average:
-            self.move_average()
+            training.move_average(self.average, self.generator, self.settings.average)
         return {
             "discriminator_loss": loss_d,
             "real_probability": real_logits.sigmoid().mean(),
@@ -182,17 +182,6 @@ class Trainer:
         factor = min(1, 2 - 2 * progress)
         self.adam_g.param_groups[0]["lr"] = self.settings.generator_rate * factor
         self.adam_d.param_groups[0]["lr"] = self.settings.discriminator_rate * factor
-
-    def move_average(self) -> None:
-        """Move the average towards the generator.
-
-        The first steps are forgotten sooner than by the decay itself, because their
-        weights are nearly random.
-        """
-        steps = int(self.average.n_averaged) + 1
-        decay = min(self.settings.average, steps / (steps + 10))
-        self.average.multi_avg_fn = get_ema_multi_avg_fn(decay)
-        self.average.update_parameters(self.generator)
 
     def draw_frame(self) -> Tensor:
         """Draw samples uint8 (M, S, S), of the same z at each call."""
