@@ -35,9 +35,12 @@ _ELSEWHERE += ["/dev", "/proc", "/sys", sysconfig.get_path("purelib")]
 
 @dataclass
 class Recorder:
-    """The paths that a process opened to read and to write, and listed."""
+    """The paths that a process opened to read and to write, and listed.
 
-    read: set[str] = field(default_factory=set)
+    read: with the time in ns when each was changed last, as it was first opened.
+    """
+
+    read: dict[str, int] = field(default_factory=dict)
     written: set[str] = field(default_factory=set)
     listed: set[str] = field(default_factory=set)
 
@@ -52,16 +55,16 @@ class Recorder:
             self.listed.add(path)
         elif (arguments[2] or 0) & _WRITING:
             self.written.add(path)
-        else:
-            self.read.add(path)
+        elif path not in self.read and os.path.exists(path):
+            self.read[path] = os.stat(path).st_mtime_ns
 
     def found(self) -> str:
         """Return as JSON what was read, and the modules that are loaded."""
-        read = self.read - self.written
+        read = {path: self.read[path] for path in self.read if path not in self.written}
         for module in list(sys.modules.values()):
-            read.add(getattr(module, "__file__", None) or "")
+            read.setdefault(getattr(module, "__file__", None) or "", 0)
         packages = {name.partition(".")[0] for name in sys.modules}
-        return json.dumps([sorted(read), sorted(self.listed), sorted(packages)])
+        return json.dumps([read, sorted(self.listed), sorted(packages)])
 
 
 RECORDER = Recorder()
@@ -79,17 +82,21 @@ def describe_inputs(report: Report, found: str, begun: float) -> dict[str, Any]:
     """Describe what a run read: digests of files by their paths, and the versions of
     packages.
 
-    found: what `Recorder.found` returned. begun: when the run began, in seconds; what
-    was changed since may have been read in either state, and counts as changed.
+    found: what `Recorder.found` returned. begun: when the run began, in seconds. What
+    was changed since, and after it was opened, may have been read in either state, and
+    counts as changed.
     """
     read, listed, packages = json.loads(found)
     files: dict[str, str] = {}
-    for path in map(Path, [*read, *listed]):
-        if _is_input(path, report):
-            # A folder's time changes with each temporary file, its digest does not.
-            is_old = path.is_dir() or path.stat().st_mtime < begun
-            name = os.path.relpath(path.resolve(), report.root)
-            files[name] = digest(path) if is_old else "changed"
+    for opened in sorted({*read, *listed}):
+        path = Path(opened)
+        if not _is_input(path, report):
+            continue
+        # A folder's time changes with each temporary file, its digest does not.
+        is_kept = path.is_dir() or path.stat().st_mtime < begun
+        is_kept |= path.stat().st_mtime_ns == read.get(opened)
+        name = os.path.relpath(path.resolve(), report.root)
+        files[name] = digest(path) if is_kept else "changed"
     versions: dict[str, str] = {}
     installed = metadata.packages_distributions()
     for package in packages:

@@ -203,6 +203,19 @@ def test_what_changes_while_chapters_run_is_the_next_build_s(project, capsys):
     assert "It is 2." in page(project)
 
 
+def test_what_comes_while_a_chapter_runs_and_is_read_then_is_no_change(project):
+    fetched = """from pathlib import Path
+part = Path("../data/part")
+part.parent.mkdir(exist_ok=True)
+part.write_text("1")
+value = part.replace("../data/whole").read_text()"""
+    project.write("1_first", code(fetched))
+    assert main(["html"]) == 0
+    assert not is_stale(project)
+    (project.home / "data" / "whole").write_text("2")
+    assert is_stale(project)
+
+
 def test_a_file_that_is_being_saved_is_read_again(project):
     path = project.write("1_first", text("One."))
     content = path.read_text()
