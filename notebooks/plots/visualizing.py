@@ -1,10 +1,13 @@
 """Figures of Chapter 2: a gradient, attacked pictures, races, digits, thresholds."""
 
+import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+from PIL import Image
 from torch import Tensor
 
 from dlapps.plots import COLOURS, WIDTH, make_figure, show_picture, styled
@@ -126,3 +129,21 @@ def plot_grounds(
     right.set_ylim(0, 103)
     right.legend(loc="lower left")
     return figure
+
+
+def animate(rows: Sequence[Tensor]) -> bytes:
+    """Make an animated PNG of rows of pictures side by side, a row for each moment.
+
+    rows: (columns, 3, H, W) in [0, 1].
+    """
+    height = rows[0].shape[2]
+    strips = [torch.cat(list(row), dim=2) for row in rows]
+    levels = (255 * torch.cat(strips, dim=1)).round().byte().permute(1, 2, 0)
+    sheet = Image.fromarray(levels.numpy()).quantize(64)  # fewer colours, fewer bytes
+    moments = []
+    for top in range(0, sheet.height, height):
+        moments.append(sheet.crop((0, top, sheet.width, top + height)))
+    file = io.BytesIO()
+    following = moments[1:]
+    moments[0].save(file, "PNG", save_all=True, append_images=following, duration=200)
+    return file.getvalue()

@@ -70,17 +70,20 @@ class Chapter:
         if self._shell:
             LiveProse(self._notebook, self._shell, partial(_show, "values"))
 
-    def show_figure(self, figure: Figure | Any, name: str, caption: str) -> None:
+    def show_figure(
+        self, figure: Figure | Any, name: str, caption: str, animation: bytes = b""
+    ) -> None:
         """Show a figure, or that of some axes, and close it.
 
-        Prose refers to it as `@fig-<name>`.
+        Prose refers to it as `@fig-<name>`. animation: a PNG, animated, which stands in
+        its place where pictures move, in JupyterLab and HTML.
         """
         figure = getattr(figure, "figure", figure)  # of axes
         if not hasattr(figure, "savefig"):
             got = type(figure).__name__
             raise expected("a figure of Matplotlib", got, "pass what was drawn on")
         pdf = _render(figure, "pdf", metadata={"CreationDate": None})
-        png = _render(figure, "png", dpi=150)
+        png = animation or _render(figure, "png", dpi=150)
         # Only one made through pyplot has to be forgotten by it.
         pyplot = sys.modules.get("matplotlib.pyplot")
         if pyplot:

@@ -25,6 +25,7 @@ from labreport.run import set_parameters
 
 # Bytes of PNG above which a figure holds photos, which JPEG makes a fifth as large.
 PHOTOGRAPHIC = 100_000
+ANIMATED = b"acTL"  # the chunk that an animated PNG has before its first picture
 SPEC = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 HIDDEN = "# This code is in"
 
@@ -100,14 +101,17 @@ def _take_markdown(cell: NotebookNode) -> str:
 
 
 def _select_outputs(cell: NotebookNode) -> list[NotebookNode]:
-    """Select the outputs that the report shows; photographs become JPEGs."""
+    """Select the outputs that the report shows; photographs that stand still become
+    JPEGs.
+    """
     kept: list[NotebookNode] = []
     for output in cell.outputs if visibility(cell).outputs else ():
         data = output.get("data", {})
         encoded = data.get("image/png", "")
-        if len(encoded) * 3 / 4 > PHOTOGRAPHIC:
+        png = base64.b64decode(encoded)
+        if len(png) > PHOTOGRAPHIC and ANIMATED not in png:
             del data["image/png"]
-            data["image/jpeg"] = encode(_compress(base64.b64decode(encoded)))
+            data["image/jpeg"] = encode(_compress(png))
         if data.get(MIME, {}).get("kind") not in ("values", "headline"):
             kept.append(output)
     return kept

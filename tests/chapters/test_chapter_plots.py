@@ -1,5 +1,6 @@
 """Figures of the chapters show what they were given, and leave no style behind."""
 
+import io
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Annotation
+from PIL import Image
 from sklearn.svm import LinearSVC
 from test_plots import assert_can_be_drawn, dots, written
 
@@ -132,6 +134,15 @@ def column_names(ax):
 @pytest.mark.parametrize("name", FIGURES)
 def test_figure_is_as_wide_as_the_text_and_can_be_drawn(name, tmp_path):
     assert_can_be_drawn(FIGURES[name], tmp_path)
+
+
+def test_an_animation_shows_one_row_after_the_other():
+    rows = [torch.zeros(2, 3, 8, 6), torch.ones(2, 3, 8, 6)]
+    with Image.open(io.BytesIO(visualizing.animate(rows))) as picture:
+        assert (picture.size, picture.n_frames) == ((12, 8), 2)
+        assert picture.convert("L").getextrema() == (0, 0)
+        picture.seek(1)
+        assert picture.convert("L").getextrema() == (255, 255)
 
 
 def test_an_arrow_leads_from_the_side_of_one_block_to_that_of_the_next():

@@ -4,6 +4,7 @@ reading copies say, and what JupyterLab exports of a chapter.
 
 import base64
 import html
+import io
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ import nbformat
 import pytest
 from conftest import MACHINE, Project, code, programs, text, violations
 from nbconvert.exporters import HTMLExporter
+from PIL import Image
 from pypdf import PdfReader
 from traitlets.config import Config
 
@@ -69,8 +71,17 @@ FRAME = """class Frame:  # as pandas has it
     def reset_index(self):
         return self
 chapter.show_table(Frame(), "frame", "A frame.")
+import numpy as np
 from matplotlib.figure import Figure
-chapter.show_figure(Figure(), "made", f"Made of {1 + 1} parts, as in @fig-1-noise.")"""
+import io
+from PIL import Image
+grey = np.random.default_rng(0).integers(0, 255, (2, 300, 400), np.uint8)
+first, second = map(Image.fromarray, grey)
+file = io.BytesIO()
+first.save(file, "PNG", save_all=True, append_images=[second])
+chapter.show_figure(
+    Figure(), "made", f"Made of {1 + 1} parts, as in @fig-1-noise.", file.getvalue()
+)"""
 PRINTED = """import warnings
 from IPython.display import HTML, Image, Latex, Markdown, SVG, display
 print("\\x1b[31mred\\x1b[0m", "<b>")
@@ -321,6 +332,16 @@ def test_a_reading_copy_is_plain_and_small(built):
     code_of = "\n".join(cell.source for cell in copy.cells if cell.cell_type == "code")
     assert "imshow" not in code_of  # a repository's page unfolds hidden code
     assert 'profile = "quick"\nseed = 0' in code_of
+
+
+def test_what_moves_on_a_screen_still_moves_in_a_copy(built):
+    encoded = []
+    for cell in read_copy(built, "more").cells:
+        for output in cell.get("outputs", ()):
+            encoded.append(output.get("data", {}).get("image/png"))
+    [png] = filter(None, encoded)
+    with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
+        assert picture.n_frames == 2
 
 
 def test_a_reading_copy_has_what_its_links_lead_to(built):
