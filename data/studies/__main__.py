@@ -1,4 +1,4 @@
-"""Make again what data/results holds: `cd data && python -m studies NAME`."""
+"""Make what data/results lacks: `cd data && python -m studies NAME`."""
 
 import argparse
 import sys

@@ -18,7 +18,7 @@ from dlapps.gan import flow, to_uint8
 from labreport.report import find_report
 from labreport.results import Entry
 from studies.gan_judge import SHARES, Judge, load_images
-from studies.runs import Calls, add_entries, bfloat16, make_missing
+from studies.runs import Calls, bfloat16, make_missing
 
 SEEDS = range(5)
 NUM_HELD_OUT = 10_000
@@ -85,13 +85,8 @@ def score(seed: int) -> Entry:
 
 
 def make_flow() -> Path:
-    """Make all trainings and their scores, each saved as soon as it is there.
-
-    What data/results/flow.json holds already is not made again.
-    """
-    add_entries("flow", {("shares",): SHARES}, SEEDS)
-    runs: Calls = {}
+    """Make all trainings and their scores."""
+    calls: Calls = {}
     for seed in SEEDS:
-        runs["runs", "20 evaluations", seed] = partial(score, seed)
-    make_missing("flow", runs, SEEDS)
-    return find_report().results / "flow.json"
+        calls["runs", "20 evaluations", seed] = partial(score, seed)
+    return make_missing("flow", calls, SEEDS, shares=SHARES)

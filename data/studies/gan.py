@@ -18,7 +18,7 @@ from labreport.report import find_report
 from labreport.results import Entry
 from studies.gan_judge import SHARES, Judge, load_images
 from studies.gan_settings import RUNS, fit_trial
-from studies.runs import Calls, add_entries, bfloat16, make_missing, sweep_missing
+from studies.runs import Calls, add_arrays, bfloat16, make_missing
 
 SEEDS = tuple(range(max(run.num_seeds for run in RUNS.values())))
 # The trainings whose generator's gradient is kept: of the saturating loss one that
@@ -31,10 +31,21 @@ WATCHED = [
     ("dcgan saturating loss", 8),
     ("dcgan saturating loss", 9),
 ]
-# The generators of seed 0 that are committed.
+# Those whose last samples are kept.
+SHOWN = [
+    ("dcgan practical", 0),
+    ("dcgan saturating loss", 3),
+    ("dcgan saturating loss", 4),
+    ("dcgan saturating loss", 9),
+    ("dcgan 64 x 64", 0),
+    ("dcgan 64 x 64, steady", 0),
+    ("cdcgan tuned", 0),
+    ("cdcgan D(x) without y", 0),
+]
+# Those whose generator is committed, by its file.
 COMMITTED = {
-    "cdcgan tuned": "gan-cdcgan.pt",
-    "dcgan practical": "gan-dcgan.pt",
+    ("cdcgan tuned", 0): "gan-cdcgan.pt",
+    ("dcgan practical", 0): "gan-dcgan.pt",
 }
 
 
@@ -49,16 +60,26 @@ def fit(name: str, seed: int) -> gan.Training:
     return fit_trial(images, trial, seed, labels, frame_every=200)
 
 
-def train(name: str, seed: int) -> tuple[gan.Training, Entry]:
-    """One training and its entry: scores, and the gradient's lengths if watched."""
+def train(name: str, seed: int) -> Entry:
+    """The entry of one training: scores, and the gradient's lengths if it is watched.
+
+    Samples and generator are written, if they are to be kept.
+    """
     with bfloat16():
         training = fit(name, seed)
-    scores = Judge().score_generator(training.generator, seed)
-    entry: Entry = {"scores": scores}
-    if (name, seed) in WATCHED:
+    run = (name, seed)
+    if run in SHOWN:
+        samples = f"{name} {seed}" if seed else name
+        number = 100 if training.settings.num_classes else 16
+        add_arrays("gan", {samples: training.frames.numpy()[-1:, :number]})
+    if run in COMMITTED:
+        path = find_report().networks / COMMITTED[run]
+        gan.save_generator(path, training.generator)
+    entry: Entry = {"scores": Judge().score_generator(training.generator, seed)}
+    if run in WATCHED:
         gradient = thin(training.history.generator_gradient)
         entry["history"] = {"generator_gradient": gradient}
-    return training, entry
+    return entry
 
 
 def thin(values: Sequence[float]) -> list[float]:
@@ -72,29 +93,16 @@ def thin(values: Sequence[float]) -> list[float]:
 
 
 def make_gan() -> Path:
-    """Make all runs, each saved as soon as it is done.
-
-    What data/results/gan.json holds already is not made again.
-    """
-    add_entries("gan", {("shares",): SHARES}, SEEDS)
-    make_missing("gan", {("real",): lambda: Judge().score_real()}, SEEDS)
-    make_missing("gan", {("grey",): lambda: Judge().score_grey()}, SEEDS)
-    calls: Calls = {}
-    # Everything once, then with the next seed.
+    """Make all runs, everything once and then with the next seed."""
+    calls: Calls = {
+        ("real",): lambda: Judge().score_real(),
+        ("grey",): lambda: Judge().score_grey(),
+    }
     for seed in SEEDS:
         for name, run in RUNS.items():
             if seed < run.num_seeds:
                 calls["runs", name, seed] = partial(train, name, seed)
-    for (_, name, seed), (training, entry) in sweep_missing("gan", calls):
-        if seed == 0:
-            save_samples(name, training)
-            if name in COMMITTED:
-                path = find_report().networks / COMMITTED[name]
-                gan.save_generator(path, training.generator)
-        elif (name, seed) in WATCHED:
-            save_samples(f"{name} {seed}", training)
-        add_entries("gan", {("runs", name, seed): entry}, SEEDS)
-    return find_report().results / "gan.json"
+    return make_missing("gan", calls, SEEDS, shares=SHARES)
 
 
 def make_gan_course() -> Path:
@@ -108,16 +116,3 @@ def make_gan_course() -> Path:
         "generator_loss": np.array(thin(history.generator_loss), np.float32),
     }
     return results.save_arrays("gan-course", arrays)
-
-
-def save_samples(name: str, training: gan.Training) -> None:
-    """Add the last samples of the fixed latent vectors to gan.npz.
-
-    They are sixteen, or ten of each class.
-    """
-    samples = {}
-    if (find_report().results / "gan.npz").exists():
-        samples = results.load_arrays("gan")
-    number = 100 if training.settings.num_classes else 16
-    samples[name] = training.frames.numpy()[-1:, :number]
-    results.save_arrays("gan", samples)

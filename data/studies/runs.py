@@ -1,26 +1,20 @@
 """What the studies share: missing runs are made, and each is saved before the next."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from filelock import FileLock
 
 from labreport import results
 from labreport.report import find_report
-from studies.sweeps import keep, sweep
+from studies.sweeps import sweep
 
-# Where an entry stands in a results file: ("runs", "paper", 0) is
+# What a study makes, by its place in the results file: ("runs", "paper", 0) is
 # parts["runs"]["paper"]["0"].
-Place = tuple[str | int, ...]
-# The calls of a sweep, by their places or other keys.
-Calls = dict[Any, Callable[[], Any]]
-
-
-def cached(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
-    """A call for a sweep, with its result stored in data/cache by `keep`."""
-    return partial(keep(function), *arguments)
+Calls = dict[tuple[str | int, ...], Callable[[], Any]]
 
 
 def bfloat16() -> torch.autocast:
@@ -31,62 +25,46 @@ def bfloat16() -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16, cache_enabled=False)
 
 
-def load_parts(name: str) -> dict[str, Any]:
-    """The parts of data/results/NAME.json but "made"; none if there is no such file."""
-    if not (find_report().results / f"{name}.json").is_file():
-        return {}
-    parts = dict(results.load(name).parts)
-    parts.pop("made", None)
-    return parts
+def make_missing(
+    name: str, calls: Calls, seeds: Sequence[int], **constants: object
+) -> Path:
+    """Make each call whose place in data/results/NAME.json is empty; return the file.
 
+    A study that was stopped goes on where it was. What is taken out of the file is made
+    again.
 
-def sweep_missing(
-    name: str, calls: Mapping[Any, Callable]
-) -> Iterator[tuple[Any, Any]]:
-    """Make the calls that have no entry in the results file yet.
-
-    Yields (place, result) as `sweep` does.
+    constants: further parts of the file.
     """
-    parts = load_parts(name)
-    missing = {place: call for place, call in calls.items() if not _has(parts, place)}
-    return sweep(missing, name)
-
-
-def make_missing(name: str, calls: Calls, seeds: Sequence[int]) -> None:
-    """Make each call that has no entry yet, and write its result as its entry."""
-    for place, entry in sweep_missing(name, calls):
-        add_entries(name, {place: entry}, seeds)
-
-
-def add_entries(name: str, entries: Mapping[Place, Any], seeds: Sequence[int]) -> None:
-    """Write entries to the results file, under a lock: several processes may do so."""
-    folder = find_report().cache / name
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
-        parts = load_parts(name)
-        nest(entries, parts)
-        results.save(name, parts, seeds)
-
-
-def nest(
-    entries: Mapping[Place, Any], parts: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """Put each entry at its place in dictionaries of dictionaries.
-
-    parts: those to add to, by default new ones. Returns them.
-    """
-    if parts is None:
-        parts = {}
-    for place, entry in entries.items():
+    file = find_report().results / f"{name}.json"
+    parts: dict[str, Any] = {}
+    if file.is_file():
+        parts = results.load(name).parts
+        del parts["made"]
+    parts |= constants
+    missing = {place: call for place, call in calls.items() if is_empty(parts, place)}
+    for place, entry in sweep(missing, name):
         inner = parts
         for key in place[:-1]:
             inner = inner.setdefault(str(key), {})
         inner[str(place[-1])] = entry
-    return parts
+        results.save(name, parts, seeds)
+    return file
 
 
-def _has(parts: dict[str, Any], place: Place) -> bool:
+def is_empty(parts: Mapping[str, Any], place: tuple[str | int, ...]) -> bool:
+    """Return whether dictionaries of dictionaries have nothing at the place."""
     inner = parts
     for key in place:
         inner = inner.get(str(key), {})
-    return inner != {}
+    return inner == {}
+
+
+def add_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Add arrays to data/results/NAME.npz, as several processes may do at once."""
+    cache = find_report().cache
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f"{name}.lock"):
+        saved = {}
+        if (find_report().results / f"{name}.npz").is_file():
+            saved = results.load_arrays(name)
+        results.save_arrays(name, saved | dict(arrays))

@@ -1,4 +1,4 @@
-"""The runs of a study, made side by side and kept.
+"""The runs of a study, made side by side.
 
 A study does not choose where its runs are made: `workers`, or any
 `joblib.parallel_config`, is opened around it. The results are the same to the last bit
@@ -6,9 +6,7 @@ on processors of one kind, since each run has one thread. A worker makes one run
 time: threads of one process would share PyTorch's generator.
 """
 
-import hashlib
 import importlib
-import inspect
 import os
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -20,7 +18,6 @@ from tqdm import tqdm
 
 from labreport import check_name
 from labreport.environment import num_threads
-from labreport.report import find_report
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
@@ -43,31 +40,19 @@ def find_study(name: str) -> Callable[[], Path]:
 def sweep(
     calls: Mapping[Key, Callable[[], Result]], name: str
 ) -> Iterator[tuple[Key, Result]]:
-    """Yield (key, result) of each call as soon as it is done, in any order.
+    """Yield (key, result) of each call, in their order, as soon as it is done.
 
-    A study that writes each result before it takes the next loses nothing if stopped.
+    A study that writes each result before it takes the next goes on where it was
+    stopped.
 
-    calls: without arguments (functools.partial binds them), begun in their order. They
-    are pickled for the workers, and so are the results: bind the name of a data set,
-    not its pictures. name: of the progress bar.
+    calls: without arguments (functools.partial binds them). They are pickled for the
+    workers, and so are the results: bind the name of a data set, not its pictures.
+    name: of the progress bar.
     """
-    tasks = [joblib.delayed(_answer)(key, call) for key, call in calls.items()]
-    answers = joblib.Parallel(return_as="generator_unordered", batch_size=1)(tasks)
-    return iter(tqdm(answers, name, total=len(calls), leave=False, delay=5))
-
-
-def keep(function: Callable[..., Result]) -> Callable[..., Result]:
-    """Return the function with its results stored in data/cache.
-
-    A result is found again for the same arguments, as long as no module in the folder
-    of the function's own has changed. A change elsewhere, as in dlapps, is not noticed:
-    `make clean` empties the cache.
-    """
-    digest = hashlib.sha256()
-    for file in sorted(Path(inspect.getfile(function)).parent.glob("*.py")):
-        digest.update(file.read_bytes())
-    folder = find_report().cache / digest.hexdigest()[:16]
-    return joblib.Memory(folder, verbose=0).cache(function)
+    tasks = [joblib.delayed(call)() for call in calls.values()]
+    answers = joblib.Parallel(return_as="generator", batch_size=1)(tasks)
+    bar = tqdm(answers, name, len(calls), leave=False, delay=5)
+    return zip(calls, bar, strict=True)
 
 
 def workers(jobs: int) -> joblib.parallel_config:
@@ -80,7 +65,3 @@ def workers(jobs: int) -> joblib.parallel_config:
     os.environ["TQDM_DISABLE"] = "1"
     threads = num_threads()
     return joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=threads)
-
-
-def _answer(key: Key, call: Callable[[], Result]) -> tuple[Key, Result]:
-    return key, call()

@@ -1,38 +1,34 @@
 """Chapter 1's trainings on 15-Scene: from random weights, and with last layers that
 move beside the same layers frozen.
 
-No choice is made on test pictures: learning rates and epochs are chosen on a fifth of
-the training pictures, C by cross-validation on all of them.
+No choice is made on test pictures: learning rates and epochs were chosen on a fifth of
+the training pictures (data/README.md says where that code is), C is chosen by
+cross-validation on all of them.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import normalize
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlapps import datasets, pretrained
 from dlapps.core import runtime, training
-from dlapps.core.arrays import as_tensor
 from dlapps.core.classifier import as_floats, fit_classifier
 from dlapps.core.images import stack_pixels
 from dlapps.core.runtime import make_generator
 from dlapps.pretrained import Normalisation
-from labreport import results
-from labreport.report import find_report
 from labreport.results import Entry
 from studies import transfer
-from studies.runs import Calls, add_entries, bfloat16, make_missing
-from studies.sweeps import keep
+from studies.runs import Calls, add_arrays, bfloat16, make_missing
 from studies.transfer import NUM_SPLITS, NUM_TRAIN, draw_split, load_scenes
 
 NUM_CLASSES = 15
@@ -46,11 +42,15 @@ NETWORKS = {
     "Lite0": "efficientnet_lite0",
     "Lite2": "efficientnet_lite2",
 }
-# Rates and epochs that are tried: of moving layers, and of a head on frozen ones.
-Grid = tuple[tuple[float, ...], tuple[int, ...]]
-MOVING: Grid = ((1e-3, 3e-3, 1e-2, 3e-2), (2, 4, 8))
-FROZEN: Grid = ((3e-3, 1e-2, 3e-2, 1e-1), (4, 8, 16, 32))
-MOVING_VGG16: Grid = ((3e-5, 1e-4, 3e-4), (2, 4, 8))
+# The highest learning rate and the epochs of each training.
+SETTINGS = {
+    "VGG16 frozen": (3e-2, 4),
+    "VGG16 moving": (1e-4, 4),
+    "Lite0 frozen": (1e-2, 4),
+    "Lite0 moving": (3e-2, 4),
+    "Lite2 frozen": (3e-3, 8),
+    "Lite2 moving": (3e-3, 2),
+}
 HEAD_RATE = 1e-2  # beside moving layers
 RECIPES = (
     "pool3",
@@ -60,9 +60,8 @@ RECIPES = (
     "pool5 of larger images",
     "three layers of larger images",
     "Lite2",
+    "sum of three",
 )
-
-Setting = tuple[float, int]  # the highest learning rate, and the epochs
 
 
 def make_small_vgg(num_classes: int) -> nn.Sequential:
@@ -128,9 +127,7 @@ def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -
 
 def logits(network: nn.Module, inputs: Tensor) -> Tensor:
     """Logits (N, K) float32 of a network in eval mode, batch by batch."""
-    return training.predict(
-        network, as_tensor(inputs), batch_size=64, prepare=as_floats
-    )
+    return training.predict(network, inputs, batch_size=64, prepare=as_floats)
 
 
 def test_pixels(size: int) -> Entry:
@@ -151,9 +148,7 @@ def make_scenes15_scratch() -> Path:
             calls["runs", str(number), seed] = train
     # Nine times as many updates.
     calls["runs", "100 for 180 epochs", 0] = partial(train_from_nothing, 100, 5400, 0)
-    add_entries("scenes15-scratch", {("shares",): ["accuracy"]}, SEEDS)
-    make_missing("scenes15-scratch", calls, SEEDS)
-    return find_report().results / "scenes15-scratch.json"
+    return make_missing("scenes15-scratch", calls, SEEDS, shares=["accuracy"])
 
 
 class NewHead(nn.Module):
@@ -203,6 +198,7 @@ class LastLayers(nn.ModuleList):
         return torch.cat(averages, dim=1)
 
 
+@functools.cache
 @torch.inference_mode()
 def frozen_maps(name: str) -> Tensor:
     """What the last layers are given, (4485, 2, C, H, W) in half precision.
@@ -234,12 +230,13 @@ def frozen_maps(name: str) -> Tensor:
     return torch.stack(maps)
 
 
+@functools.cache
 @torch.inference_mode()
 def frozen_features(name: str) -> Tensor:
     """What frozen last layers make of these maps, float32 (4485, 2, D)."""
     layers = LastLayers(name)
     features = []
-    for maps in keep(frozen_maps)(name):
+    for maps in frozen_maps(name):
         with torch.autocast("cpu", torch.bfloat16):
             features.append(layers(maps.to(memory_format=torch.channels_last)))
     return torch.stack(features)
@@ -252,30 +249,28 @@ def choose_view(views: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def train_and_score(
-    name: str,
-    moves: bool,
-    fit_rows: np.ndarray,
-    rows: np.ndarray,
-    setting: Setting,
-    seed: int,
+    run: str, fit_rows: np.ndarray, rows: np.ndarray, seed: int
 ) -> np.ndarray:
     """Logits (N, 15) float32 of some pictures by a training on others.
 
     The EfficientNets are trained on each picture and its mirror image, and tested on
     the mean of both; VGG16 is trained on one of the two, and tested on the picture.
+
+    run: its name in SETTINGS.
     """
-    rate, num_epochs = setting
+    name, way = run.split()
+    rate, num_epochs = SETTINGS[run]
     _, all_labels = load_scenes()
     labels = torch.from_numpy(all_labels[fit_rows])
-    head = NewHead(keep(frozen_features)(name).shape[2], seed)
+    views = frozen_features(name)
+    head = NewHead(views.shape[2], seed)
     network: nn.Module = head
     rates: dict[nn.Module, float] = {head: rate}
-    views = keep(frozen_features)(name)
-    if moves:
+    if way == "moving":
+        views = frozen_maps(name)
         layers = LastLayers(name)
         network = nn.Sequential(layers, head)
         rates = {layers: rate, head: HEAD_RATE}
-        views = keep(frozen_maps)(name)
     inputs = views[fit_rows]
     augment: training.Augment | None = choose_view
     if name != "VGG16":
@@ -300,117 +295,68 @@ def train_and_score(
     return both.mean(1).numpy()
 
 
-def list_settings(name: str, moves: bool) -> Iterator[Setting]:
-    """The settings that are tried."""
-    rates, epochs = FROZEN
-    if moves:
-        rates, epochs = MOVING_VGG16 if name == "VGG16" else MOVING
-    return itertools.product(rates, epochs)
+def control(run: str) -> dict[str, float]:
+    """Three trainings; returns their setting.
 
-
-def choose_setting(name: str, moves: bool) -> tuple[Setting, dict[str, float]]:
-    """The best setting on a fifth of the training pictures, and all cross-entropies.
-
-    Of the settings within one standard error of the best (paired over pictures) it is
-    the best among those of the fewest epochs: 300 pictures cannot tell them apart.
+    Which test pictures are right is written, bool (3, 2985).
     """
     _, labels = load_scenes()
     train = np.arange(NUM_TRAIN)
-    folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    fit_rows, held_out = next(folds.split(train, labels[train]))
-    targets = torch.from_numpy(labels[held_out])
-    losses: dict[Setting, Tensor] = {}
-    for setting in list_settings(name, moves):
-        scores = keep(train_and_score)(name, moves, fit_rows, held_out, setting, 0)
-        losses[setting] = F.cross_entropy(
-            torch.from_numpy(scores), targets, reduction="none"
-        )
-    return best_setting(losses), {
-        f"{rate:g} {epochs}": float(loss.mean())
-        for (rate, epochs), loss in losses.items()
-    }
-
-
-def best_setting(losses: dict[Setting, Tensor]) -> Setting:
-    """Of losses (N,) by setting, the shortest that cannot be told from the best."""
-    best = min(losses.values(), key=torch.mean)
-    comparable = []
-    for (rate, num_epochs), loss in losses.items():
-        error = (loss - best).std() / len(loss) ** 0.5
-        if loss.mean() - best.mean() <= error:
-            comparable.append((num_epochs, float(loss.mean()), rate))
-    num_epochs, _, rate = min(comparable)
-    return rate, num_epochs
+    test = np.arange(NUM_TRAIN, len(labels))
+    right = []
+    for seed in SEEDS:
+        scores = train_and_score(run, train, test, seed)
+        right.append(scores.argmax(1) == labels[test])
+    add_arrays("scenes15-control", {run: np.stack(right)})
+    rate, num_epochs = SETTINGS[run]
+    return {"rate": rate, "num_epochs": num_epochs}
 
 
 def make_scenes15_control() -> Path:
-    """Train with moving and with frozen layers: two hours on one core.
+    """Train with moving and with frozen layers: an hour on one core."""
+    calls: Calls = {(run,): partial(control, run) for run in SETTINGS}
+    return make_missing("scenes15-control", calls, SEEDS)
 
-    Arrays are bool (seeds, 2985), whether each test picture is right: "Lite0 frozen",
-    "Lite0 moving" and so on.
+
+def class_scores(recipe: str, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Class scores (N, 15) of some pictures by a recipe that is fitted to others.
+
+    "sum of three" is that of Lite2's SVM and of both EfficientNets with moving layers.
     """
-    _, labels = load_scenes()
-    train = np.arange(NUM_TRAIN)
-    test = np.arange(NUM_TRAIN, len(labels))
-    arrays = {}
-    chosen = {}
-    for name, moves in itertools.product(NETWORKS, (False, True)):
-        run = f"{name} {'moving' if moves else 'frozen'}"
-        setting, losses = choose_setting(name, moves)
-        rate, num_epochs = setting
-        chosen[run] = {"rate": rate, "num_epochs": num_epochs, "losses": losses}
-        right = []
-        for seed in SEEDS:
-            scores = keep(train_and_score)(name, moves, train, test, setting, seed)
-            right.append(scores.argmax(1) == labels[test])
-        arrays[run] = np.stack(right)
-    results.save_arrays("scenes15-control", arrays)
-    return results.save("scenes15-control", chosen, SEEDS)
-
-
-def moving_scores(name: str, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Class scores of pictures by a network whose last layers moved, as chosen."""
-    chosen = results.load("scenes15-control")[f"{name} moving"]
-    setting = (chosen["rate"], chosen["num_epochs"])
-    return keep(train_and_score)(name, True, rows, others, setting, 0)
-
-
-def compare_recipes(rows: np.ndarray, others: np.ndarray) -> dict[str, np.ndarray]:
-    """Class scores (N, 15) of some pictures by each recipe fitted on others.
-
-    The sum is that of Lite2's SVM and of both EfficientNets with moving layers.
-    """
+    if recipe == "sum of three":
+        votes = [class_scores("Lite2", rows, others)]
+        for run in ("Lite0 moving", "Lite2 moving"):
+            votes.append(train_and_score(run, rows, others, seed=0))
+        return np.sum([vote / vote.std() for vote in votes], axis=0)
     scenes = datasets.load_scenes15_features()
-    scores = {}
-    for recipe in RECIPES:
-        X = normalize(scenes.blocks[recipe])
-        svm = transfer.fit_svm(X[rows], scenes.labels[rows])
-        scores[recipe] = svm.decision_function(X[others])
-    votes = [scores["Lite2"]]
-    for name in ("Lite0", "Lite2"):
-        votes.append(moving_scores(name, rows, others))
-    scores["sum of three"] = np.sum([vote / vote.std() for vote in votes], axis=0)
-    return scores
+    X = normalize(scenes.blocks[recipe])
+    svm = transfer.fit_svm(X[rows], scenes.labels[rows])
+    return svm.decision_function(X[others])
+
+
+def score_usual(recipe: str) -> float:
+    """The accuracy of a recipe on the usual test pictures."""
+    labels = datasets.load_scenes15_features().labels
+    test = np.arange(NUM_TRAIN, len(labels))
+    scores = class_scores(recipe, np.arange(NUM_TRAIN), test)
+    return float(np.mean(scores.argmax(1) == labels[test]))
+
+
+def score_split(recipe: str, seed: int) -> Entry:
+    """Its accuracy on a random split, a mean over classes as in published works."""
+    labels = datasets.load_scenes15_features().labels
+    rows, others = draw_split(labels, seed)
+    scores = class_scores(recipe, rows, others)
+    accuracy = balanced_accuracy_score(labels[others], scores.argmax(1))
+    return {"scores": {"accuracy": float(accuracy)}}
 
 
 def make_scenes15_splits() -> Path:
-    """Compare the recipes on ten random splits: an hour on one core.
-
-    Accuracies on these are means over classes, as in published works. "usual" has
-    those on the usual test pictures.
-    """
-    labels = datasets.load_scenes15_features().labels
-    runs: dict[str, dict[str, Entry]] = {}
-    for seed in range(NUM_SPLITS):
-        rows, others = draw_split(labels, seed)
-        for recipe, scores in compare_recipes(rows, others).items():
-            accuracy = balanced_accuracy_score(labels[others], scores.argmax(1))
-            entry = {"scores": {"accuracy": float(accuracy)}}
-            runs.setdefault(recipe, {})[str(seed)] = entry
-    usual = {}
-    train = np.arange(NUM_TRAIN)
-    test = np.arange(NUM_TRAIN, len(labels))
-    for recipe, scores in compare_recipes(train, test).items():
-        usual[recipe] = float(np.mean(scores.argmax(1) == labels[test]))
-    parts = {"shares": ["accuracy"], "usual": usual, "runs": runs}
-    return results.save("scenes15-splits", parts, range(NUM_SPLITS))
+    """Compare the recipes on ten random splits: an hour on one core."""
+    calls: Calls = {}
+    for recipe in RECIPES:
+        calls["usual", recipe] = partial(score_usual, recipe)
+        for seed in range(NUM_SPLITS):
+            calls["runs", recipe, seed] = partial(score_split, recipe, seed)
+    seeds = range(NUM_SPLITS)
+    return make_missing("scenes15-splits", calls, seeds, shares=["accuracy"])

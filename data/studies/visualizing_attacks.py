@@ -6,6 +6,7 @@ samples that both networks classify correctly, squashed to 224 x 224.
 
 import functools
 import io
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,10 +17,8 @@ from dlapps import adversarial, pretrained
 from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import from_pixels, round_to_8_bits, stack_pixels
 from dlapps.core.runtime import make_generator
-from labreport import results
 from studies.pictures import load_imagenet_samples, load_imagenet_val25
-from studies.runs import Calls, cached, nest
-from studies.sweeps import sweep
+from studies.runs import Calls, make_missing
 
 STINGRAY = 6
 NUM = 80
@@ -119,10 +118,8 @@ def make_visualizing_attacks() -> Path:
     """Make every attack: some minutes on one core."""
     calls: Calls = {}
     for method in ("noise", "to stingray", "FGSM", "PGD"):
-        calls["table", method] = cached(attack, method)
+        calls["table", method] = partial(attack, method)
     for method in ("noise", "PGD"):
-        calls["transfer", method] = cached(transfer, method)
-    calls["fooled after saving",] = cached(fool_the_25)
-    done = dict(sweep(calls, "attacks"))
-    parts = nest({place: done[place] for place in calls})
-    return results.save("visualizing-attacks", {"number": NUM, **parts}, [0])
+        calls["transfer", method] = partial(transfer, method)
+    calls["fooled after saving",] = fool_the_25
+    return make_missing("visualizing-attacks", calls, [0], number=NUM)

@@ -4,6 +4,7 @@ The modern recipe was chosen by the ranks of Lite0 and Lite2, on twenty classes 
 none of these.
 """
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,8 @@ from dlapps.class_visualization import (
 )
 from dlapps.core.class_scores import float32_logits, pick
 from dlapps.core.images import round_to_8_bits
-from labreport import results
 from labreport.results import Entry
-from studies.runs import Calls, cached, nest
-from studies.sweeps import sweep
+from studies.runs import Calls, make_missing
 
 RECIPES: dict[str, PixelAscent | FourierAscent] = {
     "bare": PixelAscent(jitter=0, blur_every=0),
@@ -56,10 +55,5 @@ def make_visualizing_classes() -> Path:
     """Draw and judge the classes by each recipe: half an hour on one core."""
     calls: Calls = {}
     for recipe in RECIPES:
-        place = ("runs", f"SqueezeNet, {recipe}", 0)
-        calls[place] = cached(judge_drawings, recipe)
-    judged = dict(sweep(calls, "classes"))
-    parts = {"shares": ["Lite0 top-5"]} | nest(
-        {place: judged[place] for place in calls}
-    )
-    return results.save("visualizing-classes", parts, (0,))
+        calls["runs", f"SqueezeNet, {recipe}", 0] = partial(judge_drawings, recipe)
+    return make_missing("visualizing-classes", calls, [0], shares=["Lite0 top-5"])

@@ -5,8 +5,8 @@ Three seeds of each, judged by torchattacks' APGD and Square, which the environm
 """
 
 import functools
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +18,9 @@ from dlapps.core import runtime
 from dlapps.core.images import as_pictures
 from dlapps.core.training import make_one_cycle, minimise
 from dlapps.core.weights import save, to_float16
-from labreport import results
 from labreport.report import find_report
-from studies.runs import Calls, cached, nest
-from studies.sweeps import sweep
+from labreport.results import Entry
+from studies.runs import Calls, make_missing
 
 SEEDS = (0, 1, 2)
 # The epsilon of a training, 0 for a plain one, and its epochs.
@@ -112,13 +111,13 @@ def withstand(network: nn.Module, number: int, seed: int) -> float:
     return round(len(images) / number, 4)
 
 
-def measure(name: str, seed: int) -> dict[str, Any]:
+def measure(name: str, seed: int) -> Entry:
     """The scores of one network."""
     network = train(name, seed)
     images, labels = load_digits("test")
     clean = float((network(images).argmax(1) == labels).float().mean())
     accuracy = withstand(network, NUM_JUDGED, seed)
-    return {"clean": round(clean, 4), "accuracy": accuracy}
+    return {"scores": {"clean": round(clean, 4), "accuracy": accuracy}}
 
 
 def make_visualizing_defence() -> Path:
@@ -126,13 +125,8 @@ def make_visualizing_defence() -> Path:
     calls: Calls = {}
     for seed in SEEDS:
         for name in TRAININGS:
-            calls[name, seed] = cached(measure, name, seed)
-    scores = dict(sweep(calls, "defence"))
+            calls["runs", name, seed] = partial(measure, name, seed)
     weights = {name: to_float16(train(name, 0)) for name in TRAININGS}
     save(weights, find_report().networks / "visualizing-defence.pt")
-    parts = {
-        "num_judged": NUM_JUDGED,
-        "shares": ["clean", "accuracy"],
-        "runs": nest({run: {"scores": scores[run]} for run in calls}),
-    }
-    return results.save("visualizing-defence", parts, SEEDS)
+    constants = {"num_judged": NUM_JUDGED, "shares": ["clean", "accuracy"]}
+    return make_missing("visualizing-defence", calls, SEEDS, **constants)

@@ -16,10 +16,8 @@ from dlapps import datasets, pretrained, saliency
 from dlapps.core import runtime
 from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import stack_pixels
-from labreport import results
 from studies.pictures import load_imagenet_samples, load_imagenet_val25
-from studies.runs import Calls, cached, nest
-from studies.sweeps import sweep
+from studies.runs import Calls, make_missing
 
 NAMES = {"squeezenet1_1": "SqueezeNet", "efficientnet_lite0": "EfficientNet-Lite0"}
 # The last feature maps of each network.
@@ -128,7 +126,5 @@ def make_visualizing_saliency() -> Path:
     calls: Calls = {}
     for name, label in NAMES.items():
         for method in MAPS:
-            calls["hits", label, method] = cached(play_grids, name, method)
-    done = dict(sweep(calls, "saliency"))
-    parts = nest({place: done[place] for place in calls})
-    return results.save("visualizing-saliency", parts, [0])
+            calls["hits", label, method] = partial(play_grids, name, method)
+    return make_missing("visualizing-saliency", calls, [0])

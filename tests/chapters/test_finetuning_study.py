@@ -1,4 +1,4 @@
-"""How Chapter 1's studies choose, train and store, on a few numbers."""
+"""How Chapter 1's studies train and store, on a few numbers."""
 
 import numpy as np
 import pytest
@@ -9,25 +9,6 @@ from dlapps.core.classifier import fit_classifier
 from dlapps.datasets.scenes15 import from_bytes
 from studies import transfer as features
 from studies import transfer_training as training
-
-
-def make_loss(mean, spread, seed):
-    noise = np.random.default_rng(seed).normal(size=100)
-    return torch.tensor(mean + spread * noise)
-
-
-def test_a_setting_that_is_clearly_best_is_chosen():
-    losses = {(1e-2, 8): make_loss(0.1, 0.01, 0), (1e-3, 2): make_loss(0.5, 0.01, 1)}
-    assert training.best_setting(losses) == (1e-2, 8)
-
-
-def test_of_settings_that_cannot_be_told_apart_the_shortest_is_chosen():
-    losses = {
-        (1e-2, 8): make_loss(0.5, 0.3, 0),
-        (3e-3, 4): make_loss(0.51, 0.3, 1),
-        (3e-3, 2): make_loss(0.51, 0.3, 2),
-    }
-    assert training.best_setting(losses) == (3e-3, 2)
 
 
 def test_layers_that_move_keep_the_statistics_of_their_batch_norms():

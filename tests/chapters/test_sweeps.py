@@ -1,10 +1,9 @@
-"""Sweeps: wherever the runs are made, the same results to the last bit, and each handed
-over when it is done.
+"""Sweeps: wherever the runs are made, the same results to the last bit, and none made
+twice.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
@@ -20,10 +19,12 @@ import torch
 from conftest import CHECKOUT
 from joblib.externals.loky import get_reusable_executor
 
-from studies import dann, runs, transfer, visualizing_saliency
+from labreport import results
+from studies import dann, visualizing_saliency
 from studies.__main__ import main
 from studies.dann_runs import Domain, Domains
-from studies.sweeps import find_study, keep, sweep, workers
+from studies.runs import add_arrays, make_missing
+from studies.sweeps import find_study, sweep, workers
 
 torch.set_num_threads(1)
 
@@ -65,7 +66,7 @@ def test_here_runs_are_made_in_order_and_handed_over_one_by_one():
     assert made == [0, 1, 2]
 
 
-def test_a_run_that_is_done_does_not_wait_for_one_begun_before(processes, tmp_path):
+def test_two_runs_are_made_at_once_and_handed_over_in_order(processes, tmp_path):
     # Functions inside of others go to the workers by value.
     def wait_for(path: Path) -> int:
         for _ in range(6000):
@@ -74,14 +75,16 @@ def test_a_run_that_is_done_does_not_wait_for_one_begun_before(processes, tmp_pa
             time.sleep(0.01)
         raise TimeoutError(path)
 
-    calls = {"long": partial(wait_for, tmp_path / "flag"), "short": os.getpid}
+    def make(path: Path) -> int:
+        path.touch()
+        return os.getpid()
+
+    flag = tmp_path / "flag"
     with processes():
-        found = sweep(calls, "runs")
-        first, short = next(found)
-        (tmp_path / "flag").touch()
-        last, long = next(found)
-    assert (first, last) == ("short", "long")
-    assert len({short, long, os.getpid()}) == 3
+        calls = {"waits": partial(wait_for, flag), "is awaited": partial(make, flag)}
+        found = dict(sweep(calls, "runs"))
+    assert list(found) == ["waits", "is awaited"]
+    assert len({*found.values(), os.getpid()}) == 3
 
 
 def test_a_run_that_fails_ends_the_sweep_and_no_worker(processes):
@@ -133,33 +136,40 @@ def test_the_command_lists_the_studies_for_an_unknown_name():
     assert process.stderr.count("\n") == 1
 
 
-def test_what_is_kept_is_found_again_by_the_caller(processes):
-    values = np.linspace(0, 1, 7)
-    to_bytes = keep(transfer.to_bytes)
-    assert not to_bytes.check_call_in_cache(values)
+def test_a_study_that_was_stopped_goes_on_with_its_next_run(home):
+    made = []
+
+    def make(number: int) -> int:
+        made.append(number)
+        return number
+
+    calls = {("runs", "one", 0): partial(make, 0), ("runs", "one", 1): partial(int, "")}
+    with pytest.raises(ValueError, match="invalid literal"):
+        make_missing("stopped", calls, [0, 1], shares=["accuracy"])
+    calls["runs", "one", 1] = partial(make, 1)
+    file = make_missing("stopped", calls, [0, 1], shares=["accuracy"])
+    assert made == [0, 1]
+    parts = json.loads(file.read_text())
+    assert parts.pop("made")["seeds"] == [0, 1]
+    assert parts == {"shares": ["accuracy"], "runs": {"one": {"0": 0, "1": 1}}}
+
+
+def test_arrays_are_added_by_several_processes(home, processes):
+    calls = {}
+    for number in range(4):
+        arrays = {str(number): np.array([number])}
+        calls[number] = partial(add_arrays, "several", arrays)
     with processes():
-        ((_, rounded),) = sweep({"rounded": partial(to_bytes, values)}, "runs")
-    assert rounded.tobytes() == transfer.to_bytes(values).tobytes()
-    assert to_bytes.check_call_in_cache(values)
-
-
-def test_what_is_kept_is_made_anew_once_a_module_beside_it_has_changed(
-    home, tmp_path, monkeypatch
-):
-    (tmp_path / "laboratory.py").write_text("def read():\n    return 1\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    read = importlib.import_module("laboratory").read
-    assert keep(read)() == 1
-    assert keep(read).check_call_in_cache()
-    (tmp_path / "helper.py").write_text("NUMBER = 1\n")
-    assert not keep(read).check_call_in_cache()
+        assert len(list(sweep(calls, "arrays"))) == 4
+    found = results.load_arrays("several")
+    assert sorted(found) == ["0", "1", "2", "3"]
+    assert found["3"].tolist() == [3]
 
 
 def test_a_study_writes_what_is_committed_in_the_committed_order(home, monkeypatch):
     def stand_in(*arguments):
         return list(arguments)
 
-    monkeypatch.setattr(runs, "keep", lambda function: function)
     monkeypatch.setattr(visualizing_saliency, "play_grids", stand_in)
     path = visualizing_saliency.make_visualizing_saliency()
     made = json.loads(path.read_text())

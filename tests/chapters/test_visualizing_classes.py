@@ -21,7 +21,6 @@ def small_study(tmp_path, monkeypatch):
     monkeypatch.setattr(study.pretrained, "load", lambda name: tiny.eval())
     draw = partial(study.visualize, num_steps=1, size=8)
     monkeypatch.setattr(study, "visualize", draw)
-    monkeypatch.setattr(study, "cached", partial)
     monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
     return study
 
