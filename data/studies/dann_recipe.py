@@ -5,15 +5,13 @@ the average of the trained network, predicts for the target with confidence. Pix
 (N, C, 28, 28) float32 in [0, 1].
 """
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from dlapps.core.training import (
     History,
@@ -22,6 +20,7 @@ from dlapps.core.training import (
     count_batches,
     make_one_cycle,
     minimise,
+    move_average,
     run_epochs,
 )
 from dlapps.dann import random_affine, random_strokes, random_textures
@@ -33,27 +32,10 @@ WEIGHT_DECAY = 1e-2
 AVERAGE_DECAY = 0.998
 # The share of the training after which pseudo-labels are learnt.
 WARM_UP = 0.15
-# A teacher that collapses predicts one class for nearly all images with confidence, so
-# pseudo-labels of a batch that are less diverse than this are ignored.
-# `label_diversity` of two of ten classes is .30, that of three .48.
-MIN_DIVERSITY = 0.3
+# AdamW and one cycle of the rate.
+IMPROVED = Settings(learning_rate=4e-3)
 
 Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
-
-
-@dataclass(frozen=True)
-class ImprovedSettings(Settings):
-    """Settings of `fit_improved`, which trains by AdamW and one cycle of the rate.
-
-    threshold: the probability from which a pseudo-label is trusted. Above 1 no target
-        image is used.
-    """
-
-    learning_rate: float = 4e-3
-    threshold: float = 0.9
-
-
-IMPROVED = ImprovedSettings()
 
 
 def draw_textures(
@@ -115,8 +97,9 @@ def fit_improved(
     source: Tensor,
     labels: Tensor,
     target: Tensor,
-    settings: ImprovedSettings = IMPROVED,
+    settings: Settings = IMPROVED,
     seed: int = 0,
+    threshold: float = 0.9,
     target_labels: Tensor | None = None,
     monitor: Monitor | None = None,
 ) -> History:
@@ -125,8 +108,9 @@ def fit_improved(
     The network gets the weights of the teacher, which the monitor sees, too.
 
     source: grey images (N, H, W).
-    target_labels: true labels (M,), which are learnt in place of the predictions to
-        measure how far the training could get.
+    threshold: the probability from which a prediction is learnt. Above 1 none is.
+    target_labels: true labels (M,), all of which are learnt in place of the predictions
+        to measure how far the training could get.
 
     Returns the history of the loss.
     """
@@ -139,11 +123,14 @@ def fit_improved(
     teacher: Any = average.module.requires_grad_(False)
 
     def compute_loss(batch: DomainBatch, generator: torch.Generator) -> Tensor:
-        uses_target = target_labels is not None or settings.threshold <= 1
+        uses_target = target_labels is not None or threshold <= 1
         if batch.progress < WARM_UP or not uses_target:
             return F.cross_entropy(network(batch.source).float(), batch.classes)
         if target_labels is None:
-            learnt, trusted = pseudo_label(teacher, batch.target, settings.threshold)
+            with torch.no_grad():
+                probabilities = teacher(batch.target).float().softmax(1)
+            confidence, learnt = probabilities.max(1)
+            trusted = (confidence >= threshold).float()
         else:
             learnt = target_labels[batch.target_rows]
             trusted = torch.ones(len(learnt))
@@ -158,10 +145,7 @@ def fit_improved(
             loss = compute_loss(batch, generator)
             minimise(loss, optimiser)
             schedule.step()
-            steps = schedule.last_epoch
-            decay = min(AVERAGE_DECAY, (1 + steps) / (10 + steps))
-            average.multi_avg_fn = get_ema_multi_avg_fn(decay)
-            average.update_parameters(network)
+            move_average(average, network, AVERAGE_DECAY)
             means.add({"loss": loss}, len(batch.classes))
         return means.as_numbers()
 
@@ -171,50 +155,22 @@ def fit_improved(
     return history
 
 
-@torch.no_grad()
-def pseudo_label(
-    teacher: nn.Module, pixels: Tensor, threshold: float
-) -> tuple[Tensor, Tensor]:
-    """Return the teacher's labels (N,) of target images, and which are trusted.
-
-    A label is trusted if its probability reaches the threshold, unless the trusted ones
-    are less diverse than MIN_DIVERSITY. The second tensor is 1 for a trusted label,
-    else 0: float32 (N,).
-    """
-    confidence, labels = teacher(pixels).float().softmax(1).max(1)
-    trusted = (confidence >= threshold).float()
-    if label_diversity(labels[trusted > 0]) < MIN_DIVERSITY:
-        trusted = torch.zeros_like(trusted)
-    return labels, trusted
-
-
-def label_diversity(labels: Tensor) -> float:
-    """Return the entropy of labels (N,) in ten classes, of its highest possible value.
-
-    It is 1 if the classes are equally frequent, and 0 if all labels are the same.
-    """
-    if len(labels) < 2:
-        return 0.0
-    shares = labels.bincount() / len(labels)
-    entropy = float(torch.special.entr(shares).sum())
-    return entropy / math.log(min(len(labels), 10))
-
-
 def joint_loss(
     student: nn.Module,
     batch: DomainBatch,
     moved: Tensor,
-    pseudo_labels: Tensor,
+    learnt: Tensor,
     trusted: Tensor,
 ) -> Tensor:
     """Return the loss of augmented source digits and of moved target images.
 
-    pseudo_labels, trusted: what `pseudo_label` returns for the target, (N,) each.
+    learnt, trusted: the labels (N,) of the target's images, and 1 for those that are
+        trusted, else 0: float32 (N,).
     """
     # One pass: batch norm sees both domains together.
     both = torch.cat([batch.source, moved])
     both = both.contiguous(memory_format=torch.channels_last)
     source_logits, target_logits = student(both).float().split(len(moved))
     class_loss = F.cross_entropy(source_logits, batch.classes)
-    target_losses = F.cross_entropy(target_logits, pseudo_labels, reduction="none")
+    target_losses = F.cross_entropy(target_logits, learnt, reduction="none")
     return class_loss + (trusted * target_losses).mean()

@@ -165,7 +165,7 @@ RUNS = {
     "practical": Run(adapted, PRACTICAL),
     "improved": Run(by_recipe, IMPROVED, dann.ImprovedNetwork),
     "improved, source alone": Run(
-        by_recipe, replace(IMPROVED, threshold=2.0), dann.ImprovedNetwork
+        partial(by_recipe, threshold=2.0), IMPROVED, dann.ImprovedNetwork
     ),
     "improved, target labels": Run(
         partial(by_recipe, knows_target=True), IMPROVED, dann.ImprovedNetwork

@@ -26,7 +26,7 @@ from studies import dann_recipe
 torch.set_num_threads(1)
 
 SETTINGS = dann.Settings(num_epochs=3, batch_size=16, learning_rate=0.05)
-IMPROVED = replace(dann_recipe.IMPROVED, num_epochs=3, batch_size=8, threshold=0.2)
+IMPROVED = replace(dann_recipe.IMPROVED, num_epochs=3, batch_size=8)
 
 GAN = replace(gan.PRACTICAL, generator_channels=4, discriminator_channels=4, size=16)
 GAN = replace(GAN, latent_dim=5, batch_size=8, num_epochs=3)
@@ -68,7 +68,7 @@ def train_dann(data, seed=0, **options):
 def train_improved(data, seed=0, settings=IMPROVED, **options):
     network = dann.ImprovedNetwork(0)
     return [network], dann_recipe.fit_improved(
-        network, *data, settings, seed, **options
+        network, *data, settings, seed, threshold=0.2, **options
     )
 
 
