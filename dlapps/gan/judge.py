@@ -123,10 +123,7 @@ def classify(classifier: DigitClassifier, images: ArrayLike) -> Tensor:
 
 
 def load_digit_classifier() -> DigitClassifier:
-    """Load the committed classifier, in eval mode, without gradients.
-
-    digit-classifier.json says how it was trained.
-    """
+    """Load the committed classifier, in eval mode, without gradients."""
     path = paths.require_network("digit-classifier.pt", "the digit classifier")
     network = load_weights(channels_last(DigitClassifier()), path)
     return network.requires_grad_(False)
