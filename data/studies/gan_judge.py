@@ -187,13 +187,8 @@ def teach(images: Tensor, labels: Tensor, seed: int) -> float:
 
 
 def draw(generator: Any, labels: Tensor, seed: int) -> Tensor:
-    """Samples uint8 (N, 32, 32) of a generator for labels (N,), which it may not take.
-
-    Other sizes are resized.
-    """
+    """Samples uint8 (N, S, S) of a generator for labels (N,), which it may not take."""
     z = gan.draw_latents(len(labels), generator.latent_dim, 10_000 + seed)
     if isinstance(generator, gan.ConditionalGenerator):
-        images = gan.sample(generator, z, labels)
-    else:
-        images = gan.sample(generator, z)
-    return gan.prepare_images(gan.to_uint8(images), judge.SIZE)
+        return gan.to_uint8(gan.sample(generator, z, labels))
+    return gan.to_uint8(gan.sample(generator, z))

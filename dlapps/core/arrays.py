@@ -1,4 +1,4 @@
-"""Numbers, labels and sizes as a caller passes them: converted and checked."""
+"""Numbers and labels as a caller passes them: converted and checked."""
 
 import math
 
@@ -49,16 +49,3 @@ def as_labels(labels: ArrayLike, number: int, num_classes: int | None = None) ->
             "number the classes from 0, or make the networks of more classes."
         )
     return labels.long()
-
-
-def check_sizes(what: str, tensor: Tensor, *sizes: int) -> None:
-    """Raise ValueError unless a tensor is (N, *sizes).
-
-    what: the tensor's name in the error.
-    """
-    if tensor.shape[1:] != sizes:
-        expected = ", ".join(map(str, sizes))
-        raise ValueError(
-            f"expected {what} (N, {expected}), got {tuple(tensor.shape)}; "
-            "resize or reshape them."
-        )

@@ -28,12 +28,13 @@ from dlapps.gan.sampling import (
     draw_latents,
     load,
     load_generator,
+    prepare_images,
     sample,
     sample_grid,
     save_generator,
     to_uint8,
 )
-from dlapps.gan.training import Training, fit_gan, prepare_images
+from dlapps.gan.training import Training, fit_gan
 
 __all__ = [
     "CONDITIONAL_PRACTICAL",

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from dlapps.core import paths
-from dlapps.core.arrays import as_labels, as_tensor, check_sizes
-from dlapps.core.images import as_uint8
+from dlapps.core.arrays import as_labels, as_tensor
 from dlapps.core.runtime import (
     channels_last,
     device_of,
@@ -35,7 +34,7 @@ from dlapps.core.training import (
     move_average,
 )
 from dlapps.core.weights import load_network
-from dlapps.gan.sampling import from_uint8
+from dlapps.gan.sampling import from_uint8, prepare_images
 
 WEIGHT_DECAY = 1e-2
 # The length of the vector that tells each block the time and the class.
@@ -220,7 +219,7 @@ def fit_flow(
     settings: FlowSettings = STANDARD,
     seed: int = 0,
 ) -> tuple[VelocityNetwork, History]:
-    """Train on images uint8 (N, S, S) and labels (N,).
+    """Train on images, as `prepare_images` takes them, and labels (N,).
 
     Times are drawn from a logistic normal distribution, as Esser et al. (2024) suggest:
     most of them are in the middle, where the velocity is hardest to learn. The same
@@ -229,8 +228,7 @@ def fit_flow(
     Returns the network, with the average of its weights, and the history of the loss.
     Raises DivergenceError for a loss that is not finite.
     """
-    images = as_uint8(images)
-    check_sizes("grey images", images, settings.size, settings.size)
+    images = prepare_images(images, settings.size)
     labels = as_labels(labels, len(images), settings.num_classes)
     with drawn_from(seed):
         network = channels_last(VelocityNetwork(settings))

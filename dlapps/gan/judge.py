@@ -1,7 +1,7 @@
 """A classifier of handwritten digits, which judges generated digits.
 
-Images are levels uint8 (N, 32, 32): `gan.prepare_images` makes them from MNIST,
-`gan.to_uint8` from samples. Labels are int64 (N,). The weights come with the code, so
+Images are levels uint8 (N, H, H), as `gan.to_uint8` makes them from samples; they are
+resized to 32 x 32. Labels are int64 (N,). The weights come with the code, so
 nothing is downloaded.
 """
 
@@ -10,13 +10,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps.core import paths
-from dlapps.core.arrays import check_sizes
 from dlapps.core.classifier import fit_classifier
-from dlapps.core.images import as_uint8
 from dlapps.core.runtime import channels_last, drawn_from
 from dlapps.core.training import Augment, predict
 from dlapps.core.weights import load_weights
-from dlapps.gan.sampling import from_uint8
+from dlapps.gan.sampling import from_uint8, prepare_images
 
 SIZE = 32
 BATCH = 500  # images classified at a time
@@ -74,7 +72,7 @@ def fit_digit_classifier(
     seed: int = 0,
     augment: Augment | None = None,
 ) -> DigitClassifier:
-    """Train a classifier on images uint8 (N, 32, 32) and labels (N,).
+    """Train a classifier on images uint8 (N, H, H) and labels (N,).
 
     The same seed gives the same classifier on one machine.
 
@@ -88,7 +86,7 @@ def fit_digit_classifier(
         network = channels_last(DigitClassifier())
     fit_classifier(
         network,
-        as_digits(images),
+        prepare_images(images, SIZE),
         labels,
         num_epochs,
         {network: 5e-3},
@@ -106,11 +104,11 @@ def _convert(images: Tensor, generator: torch.Generator) -> Tensor:
 def features_and_logits(
     classifier: DigitClassifier, images: ArrayLike
 ) -> tuple[Tensor, Tensor]:
-    """Return features (N, 128) and logits (N, 10) of images uint8 (N, 32, 32).
+    """Return features (N, 128) and logits (N, 10) of images uint8 (N, H, H).
 
     Both are float32 on the CPU.
     """
-    digits = as_digits(images)
+    digits = prepare_images(images, SIZE)
     features = predict(classifier.maps, digits, batch_size=BATCH, prepare=from_uint8)
     logits = predict(classifier.head, features, batch_size=BATCH)
     return features, logits
@@ -127,10 +125,3 @@ def load_digit_classifier() -> DigitClassifier:
     path = paths.require_network("digit-classifier.pt", "the digit classifier")
     network = load_weights(channels_last(DigitClassifier()), path)
     return network.requires_grad_(False)
-
-
-def as_digits(images: ArrayLike) -> Tensor:
-    """Return images as uint8 (N, 32, 32); raise ValueError if they are not."""
-    digits = as_uint8(images)
-    check_sizes("images uint8", digits, SIZE, SIZE)
-    return digits

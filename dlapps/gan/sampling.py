@@ -1,4 +1,4 @@
-"""Drawing from a trained generator, and the file that stores one.
+"""Images as a GAN takes them, drawing from a generator, and the file that stores one.
 
 A drawing takes latent vectors: random ones, or a path between two of them.
 """
@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dlapps.core import paths
 from dlapps.core.arrays import as_labels, as_tensor
+from dlapps.core.images import as_uint8
 from dlapps.core.runtime import channels_last, make_generator
 from dlapps.core.training import predict
 from dlapps.core.weights import load_network, save_network
@@ -103,3 +105,23 @@ def load(name: str) -> AnyGenerator:
     The DCGAN has the settings of the lab assignment, the cDCGAN the best that we found.
     """
     return load_generator(paths.require_network(f"gan-{name}.pt", "a generator"))
+
+
+def prepare_images(images: ArrayLike, size: int) -> Tensor:
+    """Resize square grey images uint8 (N, H, H) bilinearly to uint8 (N, size, size)."""
+    levels = as_uint8(images)
+    if levels.ndim != 3 or levels.shape[1] != levels.shape[2]:
+        raise ValueError(
+            f"expected square grey images (N, H, H), got {tuple(levels.shape)}; "
+            "crop or pad them, and take the mean of colours."
+        )
+    if levels.shape[1] == size:
+        return levels
+    resized = []
+    for chunk in levels.split(1000):
+        # Antialiased, as Pillow resizes: another result only if the images shrink.
+        pixels = F.interpolate(
+            chunk[:, None].float(), (size, size), mode="bilinear", antialias=True
+        )
+        resized.append(pixels[:, 0].round().byte())
+    return torch.cat(resized)

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from dlapps.core import training
 from dlapps.core.arrays import as_labels
-from dlapps.core.images import as_uint8, check_several
+from dlapps.core.images import check_several
 from dlapps.core.runtime import (
     device_of,
     drawn_from,
@@ -24,6 +23,7 @@ from dlapps.gan.networks import PRACTICAL, AnyGenerator, Settings, make_networks
 from dlapps.gan.sampling import (
     draw_latents,
     from_uint8,
+    prepare_images,
     sample,
     to_uint8,
 )
@@ -192,23 +192,3 @@ class Trainer:
             return to_uint8(sample(self.sampler, z.repeat(num_classes, 1), labels))
         z = draw_latents(64, self.settings.latent_dim, self.seed)
         return to_uint8(sample(self.sampler, z))
-
-
-def prepare_images(images: ArrayLike, size: int) -> Tensor:
-    """Resize square grey images uint8 (N, H, H) bilinearly to uint8 (N, size, size)."""
-    levels = as_uint8(images)
-    if levels.ndim != 3 or levels.shape[1] != levels.shape[2]:
-        raise ValueError(
-            f"expected square grey images (N, H, H), got {tuple(levels.shape)}; "
-            "crop or pad them, and take the mean of colours."
-        )
-    if levels.shape[1] == size:
-        return levels
-    resized = []
-    for chunk in levels.split(1000):
-        # Antialiased, as Pillow resizes: another result only if the images shrink.
-        pixels = F.interpolate(
-            chunk[:, None].float(), (size, size), mode="bilinear", antialias=True
-        )
-        resized.append(pixels[:, 0].round().byte())
-    return torch.cat(resized)
