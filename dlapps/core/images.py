@@ -43,7 +43,7 @@ def read_picture(path: str | Path) -> Image.Image:
 
     A picture that its camera noted as turned (EXIF orientation) is turned back, grey is
     copied to three channels, and transparent pixels become white. Raises PictureError,
-    which names the file, if it does not decode or has levels of an unknown range.
+    which names the file, if it does not decode or has levels of more than 8 bits.
     """
     try:
         with Image.open(path) as picture:
@@ -59,14 +59,11 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     """Turn a picture upright, and convert it to three channels of 8 bits."""
     picture = ImageOps.exif_transpose(picture)
     if picture.mode[0] in "IF":
-        # Pillow would clip levels of 16 bits; other deep ones have no known range.
-        levels = np.asarray(picture)
-        if picture.mode in ("I", "F") or 0 < levels.max() < 4096:
-            raise PictureError(
-                f"expected levels of 8 or 16 bits, got mode {picture.mode} up to "
-                f"{levels.max():g}; bring the highest level to 255, as uint8."
-            )
-        picture = Image.fromarray(np.round(levels / 257).astype(np.uint8))
+        # Pillow would clip them at 255.
+        raise PictureError(
+            f"expected levels of 8 bits, got mode {picture.mode}; "
+            "bring the highest level to 255, as uint8."
+        )
     if picture.has_transparency_data:
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture.convert("RGBA"))

@@ -73,16 +73,6 @@ def test_a_photo_that_its_camera_noted_as_turned_is_read_upright(tmp_path, orien
         assert np.array_equal(images.to_picture(opened), upright)
 
 
-def test_grey_levels_of_16_bits_keep_their_range(tmp_path):
-    levels = np.linspace(0, 65535, 256).reshape(16, 16).astype(np.uint16)
-    Image.fromarray(levels).save(tmp_path / "deep.png")
-    expected = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, 2)
-    assert np.array_equal(images.read_picture(tmp_path / "deep.png"), expected)
-    assert np.array_equal(
-        images.to_picture(Image.open(tmp_path / "deep.png")), expected
-    )
-
-
 def test_hidden_folders_hold_no_pictures_and_a_gif_is_one(tmp_path):
     for name in (
         "cats/1.gif",
@@ -217,13 +207,10 @@ def test_levels_of_another_range_are_not_taken_for_black_without_a_word(take, hi
         take(LEVELS // 200 * highest)
 
 
-@pytest.mark.parametrize("highest", [4095.0, 65535])
-def test_deep_levels_of_an_unknown_range_are_refused(tmp_path, highest):
-    levels = np.full((4, 4), highest, np.float32)
-    if highest == 4095:
-        levels = levels.astype(np.uint16)
-    Image.fromarray(levels).save(tmp_path / "deep.tif")
-    with pytest.raises(PictureError, match=r"deep\.tif.* levels of 8 or 16 bits, got"):
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_deep_levels_are_refused(tmp_path, kind):
+    Image.fromarray(np.full((4, 4), 255, kind)).save(tmp_path / "deep.tif")
+    with pytest.raises(PictureError, match=r"deep\.tif.* levels of 8 bits, got"):
         images.read_picture(tmp_path / "deep.tif")
 
 
