@@ -25,9 +25,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import pooch
 
-# The lines that `say_once` has printed.
-SAID: set[str] = set()
-
 
 class AssetError(DlappsError):
     """No source has the asset, or its content is not that of the registry."""
@@ -143,14 +140,13 @@ def at_hand() -> list[str]:
     return items
 
 
+@functools.cache
 def say_once(line: str) -> None:
     """Print a line, once a process, that says which data are used instead of others.
 
     It is no error, and so not on stderr, which a notebook shows in red.
     """
-    if line not in SAID:
-        SAID.add(line)
-        print(line)
+    print(line)
 
 
 def describe(name: str) -> str:

@@ -80,11 +80,10 @@ def fit_classifier(
 
 
 def as_floats(batch: Tensor) -> Tensor:
-    """Return uint8 as float32 in [0, 1], other integers as they are; channels last."""
+    """Return float32, uint8 divided by 255, with channels last."""
     if batch.dtype == torch.uint8:
         batch = batch / 255
-    elif batch.is_floating_point():
-        batch = batch.float()
+    batch = batch.float()
     if batch.ndim == 4:
         return batch.contiguous(memory_format=torch.channels_last)
     return batch

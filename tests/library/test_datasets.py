@@ -76,7 +76,7 @@ def make_digits(path):
 @pytest.fixture
 def messages(capsys):
     """Read what was printed of data sets that could not be had."""
-    assets.SAID.clear()
+    assets.say_once.cache_clear()
     return lambda: capsys.readouterr().out
 
 
