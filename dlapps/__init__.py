@@ -1,7 +1,7 @@
 """Deep learning applications: methods that read like the papers they implement.
 
 `import dlapps` is fast: a topic such as `dlapps.saliency` is imported when it is first
-asked for, and so are `assets`, `images`, `metrics` and `runtime`, modules of
+asked for, and so are `assets`, `images` and `runtime`, modules of
 `dlapps.core`.
 """
 
@@ -14,7 +14,6 @@ from dlapps.core.checks import DlappsError
 if TYPE_CHECKING:  # what __getattr__ hands on
     from dlapps.core import assets as assets
     from dlapps.core import images as images
-    from dlapps.core import metrics as metrics
     from dlapps.core import runtime as runtime
 
 __version__ = "0.2.0"
@@ -28,7 +27,6 @@ __all__ = [
     "datasets",
     "gan",
     "images",
-    "metrics",
     "plots",
     "pretrained",
     "runtime",
@@ -41,7 +39,7 @@ if not TYPE_CHECKING:  # a type checker would take any name for a module
 
     def __getattr__(name: str) -> ModuleType:
         """Import a topic, or a module of core, when it is first asked for."""
-        if name in ("assets", "images", "metrics", "runtime"):
+        if name in ("assets", "images", "runtime"):
             return importlib.import_module(f"dlapps.core.{name}")
         if name in __all__:
             return importlib.import_module(f"dlapps.{name}")

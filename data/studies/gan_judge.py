@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from dlapps import datasets, gan
-from dlapps.core import metrics
 from dlapps.core.images import warp
 from dlapps.core.runtime import make_generator
 from dlapps.core.weights import save_weights
@@ -96,7 +95,7 @@ class Judge:
         """
         features, logits = judge.features_and_logits(self.classifier, images)
         predictions = logits.argmax(1)
-        precision, recall = metrics.precision_recall(self.features[::2], features[::2])
+        precision, recall = gan.precision_recall(self.features[::2], features[::2])
         shares = torch.bincount(predictions, minlength=10).double() / len(predictions)
         return {
             "precision": round(precision, 4),

@@ -1,6 +1,4 @@
-"""What all topics build on: files, pixels, class scores, trainings, measures, the
-machine.
-"""
+"""What all topics build on: files, pixels, class scores, trainings, the machine."""
 
 __all__ = [
     "arrays",
@@ -10,7 +8,6 @@ __all__ = [
     "classifier",
     "environment",
     "images",
-    "metrics",
     "paths",
     "runtime",
     "training",

@@ -13,6 +13,7 @@ from dlapps.gan.judge import (
     features_and_logits,
     fit_digit_classifier,
     load_digit_classifier,
+    precision_recall,
 )
 from dlapps.gan.networks import (
     CONDITIONAL_PRACTICAL,
@@ -55,6 +56,7 @@ __all__ = [
     "load_digit_classifier",
     "load_generator",
     "make_networks",
+    "precision_recall",
     "prepare_images",
     "sample",
     "sample_grid",

@@ -1,4 +1,5 @@
-"""A classifier of handwritten digits, which judges generated digits.
+"""A classifier of handwritten digits, which judges generated digits, and how close
+samples are to real images on its features.
 
 Images are levels uint8 (N, H, H), as `gan.to_uint8` makes them from samples; they are
 resized to 32 x 32. Labels are int64 (N,). The weights come with the code, so
@@ -125,3 +126,31 @@ def load_digit_classifier() -> DigitClassifier:
     path = paths.require_network("digit-classifier.pt", "the digit classifier")
     network = load_weights(channels_last(DigitClassifier()), path)
     return network.requires_grad_(False)
+
+
+def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
+    """Compute precision and recall of fakes (Kynkäänniemi et al. 2019, eq. 1-2).
+
+    Precision is the share of fakes inside the real manifold, recall the share of reals
+    inside the fake one. A manifold is the union of balls around its points, each as
+    large as the distance to the k-th nearest other point.
+
+    real, fake: features (N, D) and (M, D) of one network.
+
+    Raises ValueError for features that are not finite.
+    """
+    if not (real.isfinite().all() and fake.isfinite().all()):
+        raise ValueError(
+            "expected finite features, got NaN or infinity; "
+            "check the network and its input."
+        )
+    real = real.double()
+    fake = fake.double()
+    return _share_inside(fake, real, k), _share_inside(real, fake, k)
+
+
+def _share_inside(points: Tensor, others: Tensor, k: int) -> float:
+    distances = torch.cdist(others, others)
+    # The nearest of all is the point itself; a point on a ball's surface is inside.
+    radii = distances.kthvalue(k + 1).values * (1 + 1e-9)
+    return float((torch.cdist(points, others) <= radii).any(1).double().mean())

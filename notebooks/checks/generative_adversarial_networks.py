@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from checks.expect import Variables, expect, expect_same, same
-from dlapps.core import metrics
+from dlapps import gan
 
 
 def discriminator_step(its: Variables) -> None:
@@ -81,7 +81,7 @@ def inside(its: Variables) -> None:
     # With other points, such as those of seed 0, a ball to the nearest but one may hold
     # as many.
     points, others = torch.randn(2, 64, 2, generator=torch.Generator().manual_seed(1))
-    wanted, _ = metrics.precision_recall(others, points)
+    wanted, _ = gan.precision_recall(others, points)
     why = "a point is not its own neighbour"
     expect_same(wanted, its.inside(points, others), "as the share inside", why)
 
@@ -92,7 +92,7 @@ def measures(its: Variables) -> None:
     `sample_features`.
     """
     real, fake = its.real_features, its.sample_features
-    wanted = metrics.precision_recall(real, fake, k=3)
+    wanted = gan.precision_recall(real, fake, k=3)
     why = "turned round, a generator of one good digit would have the best recall"
     expect_same(wanted, [its.precision, its.recall], "as precision and recall", why)
 

@@ -19,8 +19,7 @@ from checks import domain_adaptation as domains
 from checks import generative_adversarial_networks as generation
 from checks import transfer_learning as transfer
 from checks import visualizing_networks as visualizing
-from dlapps import adversarial, dann, pretrained, saliency
-from dlapps.core import metrics
+from dlapps import adversarial, dann, gan, pretrained, saliency
 from dlapps.dann import GradientReversal
 
 torch.set_num_threads(1)
@@ -303,7 +302,7 @@ def test_generation_computes_losses_and_scores_again():
     finds(generation.generator_step, trap, **right)
     generator = torch.Generator().manual_seed(0)
     real, fake = torch.randn(2, 30, 2, generator=generator)
-    precision, recall = metrics.precision_recall(real, fake, k=3)
+    precision, recall = gan.precision_recall(real, fake, k=3)
     right = {"precision": precision, "recall": recall}
     traps = [{name: 0} for name in right]
     features = {"real_features": real, "sample_features": fake}
@@ -312,13 +311,13 @@ def test_generation_computes_losses_and_scores_again():
 
 def test_generation_knows_shares_and_flows_that_were_never_computed():
     def precision(points, others):
-        return metrics.precision_recall(others, points)[0]
+        return gan.precision_recall(others, points)[0]
 
     def recall(points, others):
-        return metrics.precision_recall(others, points)[1]
+        return gan.precision_recall(others, points)[1]
 
     def to_the_nearest_but_one(points, others):
-        return metrics.precision_recall(others, points, k=2)[0]
+        return gan.precision_recall(others, points, k=2)[0]
 
     traps = [{"inside": trap} for trap in (recall, to_the_nearest_but_one)]
     finds(generation.inside, *traps, inside=precision)
