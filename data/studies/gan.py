@@ -16,7 +16,7 @@ from labreport import results
 from labreport.report import find_report
 from labreport.results import Entry
 from studies.gan_judge import SHARES, Judge, load_images
-from studies.gan_settings import RUNS, fit_trial
+from studies.gan_settings import RUNS, make_networks
 from studies.runs import Calls, add_arrays, bfloat16, make_missing
 
 SEEDS = tuple(range(max(run.num_seeds for run in RUNS.values())))
@@ -55,7 +55,10 @@ def fit(name: str, seed: int) -> gan.Training:
     labels = None
     if trial.num_classes:
         labels = digits % trial.num_classes  # of one class, all are 0
-    return fit_trial(images, trial, seed, labels, frame_every=200)
+    networks = make_networks(trial, seed)
+    return gan.fit_gan(
+        images, trial, seed, labels=labels, networks=networks, frame_every=200
+    )
 
 
 def train(name: str, seed: int) -> Entry:

@@ -4,7 +4,6 @@ They add other norms of D, a D(x) for labelled images, and PyTorch's initialisat
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -77,18 +76,6 @@ def change_norm(layers: nn.Sequential) -> None:
             layers[place] = nn.Identity()
         if isinstance(layer, nn.Conv2d):
             spectral_norm(layer)
-
-
-def fit_trial(
-    images: Tensor,
-    trial: Trial,
-    seed: int = 0,
-    labels: Tensor | None = None,
-    **options: Any,
-) -> gan.Training:
-    """Train the networks of a trial by `gan.fit_gan`."""
-    networks = make_networks(trial, seed)
-    return gan.fit_gan(images, trial, seed, labels=labels, networks=networks, **options)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from studies.runs import Calls, add_arrays, bfloat16, make_missing
 from studies.transfer import NUM_SPLITS, NUM_TRAIN, draw_split, load_scenes
 
 NUM_CLASSES = 15
+GREY_SIZE = 64
 SEEDS = (0, 1, 2)
 # Rows of pixels differ little and need a large C.
 LARGE_COSTS = (0.1, 1, 10, 100, 1000, 10_000, 100_000)
@@ -103,9 +104,9 @@ def load_grey(size: int) -> tuple[Tensor, np.ndarray]:
     return torch.cat(pixels), labels
 
 
-def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -> Entry:
+def train_from_nothing(number: int, num_steps: int, seed: int) -> Entry:
     """Train a small VGG on `number` pictures a class from random weights."""
-    pixels, labels = load_grey(size)
+    pixels, labels = load_grey(GREY_SIZE)
     rows = transfer.draw_rows(labels[:NUM_TRAIN], number, seed)
     # Weights are drawn from PyTorch's default generator, as by every nn.Module.
     with runtime.drawn_from(seed):
@@ -118,7 +119,7 @@ def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -
             round(num_steps * 50 / len(rows)),
             {network: 3e-3},
             seed=seed,
-            augment=partial(flip_and_shift, size // 10),
+            augment=partial(flip_and_shift, GREY_SIZE // 10),
         )
     scores = logits(network, pixels[NUM_TRAIN:])
     accuracy = training.accuracy(scores, labels[NUM_TRAIN:])

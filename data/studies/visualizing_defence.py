@@ -88,7 +88,7 @@ def fit_digits(
     return network.requires_grad_(False)
 
 
-def withstand(network: nn.Module, number: int, seed: int) -> float:
+def withstand(network: nn.Module, seed: int) -> float:
     """Share of test digits that are still classified correctly after APGD and Square.
 
     They are attacked as floats within EPSILON. Square (Andriushchenko et al. 2020)
@@ -98,8 +98,8 @@ def withstand(network: nn.Module, number: int, seed: int) -> float:
     from torchattacks import APGD, Square
 
     images, labels = load_digits("test")
-    images = images[:: len(images) // number]
-    labels = labels[:: len(labels) // number]
+    images = images[:: len(images) // NUM_JUDGED]
+    labels = labels[:: len(labels) // NUM_JUDGED]
     apgd = APGD(network, eps=EPSILON, steps=20, n_restarts=2, seed=seed)
     square = Square(network, eps=EPSILON, n_queries=NUM_QUERIES, seed=seed)
     for attack in (apgd, square):
@@ -108,7 +108,7 @@ def withstand(network: nn.Module, number: int, seed: int) -> float:
         labels = labels[withstood]
         if len(images) == 0:
             break
-    return round(len(images) / number, 4)
+    return round(len(images) / NUM_JUDGED, 4)
 
 
 def measure(name: str, seed: int) -> Entry:
@@ -116,7 +116,7 @@ def measure(name: str, seed: int) -> Entry:
     network = train(name, seed)
     images, labels = load_digits("test")
     clean = float((network(images).argmax(1) == labels).float().mean())
-    accuracy = withstand(network, NUM_JUDGED, seed)
+    accuracy = withstand(network, seed)
     return {"scores": {"clean": round(clean, 4), "accuracy": accuracy}}
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from dlapps import gan
 from dlapps.core.runtime import make_generator
 from studies import gan_settings
-from studies.gan_settings import Trial, fit_trial
+from studies.gan_settings import Trial
 
 torch.set_num_threads(1)
 
@@ -35,7 +35,9 @@ def images(places):
 
 
 def test_a_trial_that_adds_nothing_is_the_library_s_training(images):
-    assert fit_trial(images, TINY).history == gan.fit_gan(images, TINY).history
+    networks = gan_settings.make_networks(TINY, 0)
+    training = gan.fit_gan(images, TINY, networks=networks)
+    assert training.history == gan.fit_gan(images, TINY).history
 
 
 def test_spectral_norm_makes_the_largest_singular_value_one():
@@ -53,13 +55,14 @@ def test_spectral_norm_makes_the_largest_singular_value_one():
 
 def test_a_discriminator_without_labels_is_the_unconditional_one(images, places):
     trial = replace(TINY, num_classes=6, discriminator_sees_labels=False)
-    _, discriminator = gan_settings.make_networks(trial, 0)
+    networks = gan_settings.make_networks(trial, 0)
+    discriminator = networks[1]
     pixels = images[:, None] / 127.5 - 1
     logits = discriminator(pixels, places)
     assert torch.equal(discriminator(pixels, 5 - places), logits)
     assert torch.equal(discriminator.discriminator(pixels), logits)
     assert type(discriminator.discriminator) is gan.Discriminator
-    training = fit_trial(images, trial, labels=places)
+    training = gan.fit_gan(images, trial, labels=places, networks=networks)
     assert len(training.history.generator_loss) == 16
 
 
