@@ -12,7 +12,7 @@ from torch import nn
 
 from dlapps import dann
 from dlapps.core.training import DivergenceError
-from dlapps.core.weights import save_weights
+from dlapps.core.weights import save, to_float16
 from labreport.report import find_report
 from labreport.results import Entry
 from studies.dann_methods import domains_apart, shifted_accuracy
@@ -112,5 +112,5 @@ def make_mnistm_networks() -> Path:
     for name, run in PACKAGED.items():
         network = run.make(0)
         run.fit(network, load_domains(), run.settings, 0, None)
-        save_weights(network, folder / f"mnistm-{name}.pt")
+        save(to_float16(network), folder / f"mnistm-{name}.pt")
     return folder

@@ -1,8 +1,8 @@
 """Files of a network's weights in float16, which are read without running code in them.
 
 A network of settings is stored with them: `save_network` and `load_network`. Of other
-networks the caller knows the layers: `save_weights` and `load_weights`. A file of other
-layers is PyTorch's own error.
+networks the caller knows the layers: `save` with `to_float16`, and `load_weights`. A
+file of other layers is PyTorch's own error.
 """
 
 import dataclasses
@@ -17,13 +17,8 @@ Network = TypeVar("Network", bound=nn.Module)
 Settings = TypeVar("Settings")
 
 
-def save_weights(network: nn.Module, path: str | Path) -> Path:
-    """Write a network's weights and statistics; return the path."""
-    return save(to_float16(network), path)
-
-
 def load_weights(network: Network, path: str | Path) -> Network:
-    """Read the weights that `save_weights` wrote; return the network, in eval mode."""
+    """Read weights that `to_float16` returned; return the network, in eval mode."""
     network.load_state_dict(load(path))
     return network.eval()
 

@@ -14,7 +14,7 @@ import torch
 from dlapps import gan
 from dlapps.core import paths as library_paths
 from dlapps.core.runtime import make_generator
-from dlapps.core.weights import save_weights
+from dlapps.core.weights import save, to_float16
 from dlapps.gan import flow
 from labreport import results
 from studies import flow as flow_study
@@ -59,7 +59,7 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setattr(library_paths, "networks", lambda: folder)
     images, labels = load_images("train")
     classifier = gan.fit_digit_classifier(images, labels, num_epochs=1)
-    save_weights(classifier, folder / "digit-classifier.pt")
+    save(to_float16(classifier), folder / "digit-classifier.pt")
     return folder
 
 
