@@ -65,6 +65,9 @@ def test_what_every_attack_must_hold(name, autocast, network, images):
         again = ATTACKS[name](network, images, seed=7)
     assert torch.equal(images, before)
     assert torch.equal(examples.images, again.images)
+    if name == "pgd":  # which alone starts anywhere
+        other = ATTACKS[name](network, images, seed=8)
+        assert not torch.equal(other.images, again.images)
     assert examples.images.dtype == torch.float32
     assert examples.images.min() >= 0
     assert examples.images.max() <= 1

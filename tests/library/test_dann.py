@@ -90,6 +90,12 @@ def test_schedule_starts_at_zero_and_rises_towards_one():
     assert values[-1] == pytest.approx(math.tanh(5))
 
 
+def test_the_learning_rate_falls_as_in_the_paper():
+    settings = dann.Settings(learning_rate=0.01)
+    rates = [settings.rate(progress) for progress in (0, 1)]
+    assert rates == pytest.approx([0.01, 0.01 / 11**0.75])
+
+
 def test_a_step_is_that_of_a_textbook_loop(domains, monkeypatch):
     network = dann.DomainAdversarialNetwork(0)
     other = dann.DomainAdversarialNetwork(0)

@@ -68,6 +68,17 @@ def test_smooth_grad_agrees_with_captum_without_noise(network, images, targets):
     close(found, theirs.abs().amax(1))
 
 
+def test_smooth_grad_averages_gradients_with_their_signs():
+    class Bowl(nn.Module):  # a slope of either sign around a grey of .5
+        def forward(self, x):
+            score = (x - 0.5).square().sum((1, 2, 3))
+            return torch.stack([score, -score], 1)
+
+    grey = torch.full((1, 3, 12, 12), 0.5)
+    found = saliency.smooth_grad(Bowl().eval(), grey, 0, 0.1, num_samples=400)
+    assert found.max() < 0.05  # the mean of absolute slopes is .16
+
+
 def test_integrated_gradients_agree_with_captum_and_are_complete(
     network, images, targets
 ):
