@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
+from torch import Tensor
 
 
 class Variables:
@@ -22,51 +22,27 @@ class Variables:
         )
 
 
-def expect(holds: object, expected: str, got: object, why: str) -> None:
+def expect(holds: bool, expected: str, got: str, why: str) -> None:
     """Raise AssertionError unless it holds: what was expected, what came, and why."""
-    if not bool(holds):
+    if not holds:
         raise AssertionError(f"expected {expected}, got {got}: {why}.")
 
 
-def expect_pixels(pixels: torch.Tensor, name: str) -> None:
-    """Raise AssertionError unless images are float (N, 3, H, W) in [0, 1]."""
-    why = "networks here take such images, and files hold no others"
-    shape = tuple(pixels.shape)
-    fits = pixels.ndim == 4 and shape[1] == 3 and pixels.is_floating_point()
-    expect(fits, f"`{name}` float (N, 3, H, W)", f"{pixels.dtype} {shape}", why)
-    low = float(pixels.min())
-    high = float(pixels.max())
-    fits = low >= 0 and high <= 1
-    expect(fits, f"`{name}` in [0, 1]", f"{low:.3g} to {high:.3g}", why)
-
-
 def expect_same(wanted: Any, got: Any, what: str, why: str) -> None:
-    """Raise AssertionError unless two numbers, or lists of numbers, are the same.
+    """Raise AssertionError unless numbers are the same, but for rounding.
 
-    They may differ by rounding.
+    wanted, got: a number, a list of numbers or a tensor.
     """
-    first = _read(wanted)
-    second = _read(got)
-    fits = len(first) == len(second)
-    fits = fits and np.allclose(first, second, rtol=1e-4, atol=1e-6)
+    first = torch.as_tensor(wanted).detach().double()
+    second = torch.as_tensor(got).detach().double()
+    fits = first.shape == second.shape
+    if fits:
+        rounding = 1e-4 * float(first.abs().max())
+        fits = torch.allclose(first, second, rtol=0, atol=rounding)
     expect(fits, f"{_write(first)} {what}", _write(second), why)
 
 
-def _read(numbers: Any) -> list[float]:
-    if not isinstance(numbers, (list, tuple)):
-        numbers = [numbers]
-    return [float(torch.as_tensor(number).detach()) for number in numbers]
-
-
-def _write(numbers: list[float]) -> str:
-    return ", ".join(f"{number:.4g}" for number in numbers) or "none"
-
-
-def same(first: Any, second: Any) -> bool:
-    """Whether two tensors have the same numbers, but for rounding."""
-    first = torch.as_tensor(first).detach().float()
-    second = torch.as_tensor(second).detach().float()
-    if first.shape != second.shape:
-        return False
-    close = 1e-3 * float(first.abs().max())
-    return torch.allclose(first, second, rtol=1e-3, atol=close)
+def _write(numbers: Tensor) -> str:
+    if numbers.numel() > 3:
+        return f"{tuple(numbers.shape)} numbers of mean {numbers.mean():.4g}"
+    return ", ".join(f"{number:.4g}" for number in numbers.flatten().tolist())

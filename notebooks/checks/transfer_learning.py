@@ -31,37 +31,6 @@ def mistakes(its: Variables) -> None:
     expect(correct < 4, "nearly all wrong in training mode", f"{correct} correct", why)
 
 
-def baseline(its: Variables) -> None:
-    """Let `baseline` be a `LinearSVC` with C = 1 and a `random_state`, fitted to the
-    training pictures, `baseline_right` whether it names each test picture right, and
-    `baseline_accuracy` its accuracy on these.
-    """
-    why = (
-        "pictures that were dropped or added move an accuracy by more than most "
-        "methods do"
-    )
-    expect_same([1500, 2985], [len(its.y_train), len(its.y_test)], "pictures", why)
-    norms = np.linalg.norm(np.concatenate([its.X_train, its.X_test]), axis=1)
-    why = (
-        "C = 1 means something else for other rows, and an empty one is a picture "
-        "that was never read"
-    )
-    got = f"{norms.min():.3g} to {norms.max():.3g}"
-    expect(np.abs(norms - 1).max() < 1e-2, "rows of length 1", got, why)
-    why = (
-        "LinearSVC draws examples in random order, and a number that moves cannot be "
-        "checked"
-    )
-    seeded = its.baseline.random_state is not None
-    expect(seeded, "a LinearSVC with a random_state", "None", why)
-    score = np.mean(its.baseline.predict(its.X_test) == its.y_test)
-    why = (
-        "on its training pictures a classifier is nearly always right, whatever it is "
-        "worth"
-    )
-    expect_same(score, its.baseline_accuracy, "as the accuracy on all of X_test", why)
-
-
 def layers(its: Variables) -> None:
     """Let `test_recipe(recipe)` fit a linear SVM, with the C of 1, 3, 10 and 30 that is
     best in five-fold cross-validation on the training images, and return whether each
@@ -77,6 +46,6 @@ def layers(its: Variables) -> None:
         svm = LinearSVC(random_state=its.seed)
         search = GridSearchCV(svm, {"C": [1, 3, 10, 30]}, cv=5)
         search.fit(X_train, y_train)
-        score = np.mean(search.predict(X_test) == y_test)
+        score = search.score(X_test, y_test)
         what = f"as the accuracy of {layer} with the C of cross-validation"
         expect_same(score, np.mean(right), what, why)
