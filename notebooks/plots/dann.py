@@ -9,22 +9,20 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dlapps import dann, runtime
-from dlapps.plots import (
-    COLOURS,
-    MARKERS,
-    WIDTH,
-    make_figure,
-    show_picture,
-    styled,
-)
+from dlapps.plots import COLOURS, MARKERS, WIDTH, make_figure, styled
 from plots.diagrams import Block, plot_diagram
+from plots.pictures import draw_row
+from plots.points import GREY, draw_points, name_rows
 
-# Of what has no legend: a series that is alone in its panel.
-GREY = "#555555"
 # The assignment's colours of feature extractor, label predictor, domain classifier.
 GREEN = "#CFE8CF"
 BLUE = "#CFE0F5"
 PINK = "#F6D3E4"
+# What a colour means in all figures of the chapter, and in those of `plot_curves` by
+# the order of its curves; anything else is grey.
+HUES = {"DANN": COLOURS[0], "plain": COLOURS[1], "the target's labels": COLOURS[3]}
+GROUNDS = ("flat colours", "white noise", "textures", "random grounds")
+HUES |= dict.fromkeys(GROUNDS, COLOURS[2])
 
 
 @styled
@@ -37,10 +35,7 @@ def plot_rows(rows: Mapping[str, Sequence[np.ndarray] | Tensor]) -> Figure:
     cell = WIDTH / (columns + 1.2)
     figure, axes = make_figure(len(rows) * cell, len(rows), columns)
     for row, (name, pictures) in zip(axes, rows.items(), strict=True):
-        first = row[0]
-        first.text(-0.15, 0.5, name, ha="right", va="center", transform=first.transAxes)
-        for ax, picture in zip(row, pictures, strict=True):
-            show_picture(ax, picture)
+        draw_row(row, name, pictures)
     return figure
 
 
@@ -50,20 +45,20 @@ def plot_parts() -> Figure:
     A block stands where the gradient of the domain loss is reversed.
     """
     extractor_text = "feature extractor $G_f$\n2 × (conv 5 × 5, pool,\nReLU)"
-    pixels = Block(0.3, 0, 0.5, 0.5, "pixels", "source\nand target")
-    extractor = Block(1.5, 0, 1.4, 0.62, extractor_text, "", GREEN, pixels)
-    features = Block(2.75, 0, 0.6, 0.5, "2,352\nfeatures", after=extractor)
+    pixels = Block(0.4, 0, 0.5, 0.5, "pixels", "source\nand target")
+    extractor = Block(1.55, 0, 1.4, 0.62, extractor_text, "", GREEN, pixels)
+    features = Block(2.8, 0, 0.6, 0.5, "2,352\nfeatures", after=extractor)
 
     predictor_text = "label predictor $G_y$\n100–100–10"
     source_only = "of the source alone"
-    labels = Block(4.55, 0.45, 1.3, 0.5, predictor_text, source_only, BLUE, features)
-    label_loss = Block(5.55, 0.45, 0.4, 0.4, "$L_y$", after=labels)
+    labels = Block(4.55, 0.4, 1.3, 0.5, predictor_text, source_only, BLUE, features)
+    label_loss = Block(5.55, 0.4, 0.4, 0.4, "$L_y$", after=labels)
 
     factor = "gradient × $-\\lambda$"
     classifier_text = "domain\nclassifier $G_d$"
-    reversal = Block(3.55, -0.45, 0.6, 0.5, "reversal", factor, after=features)
-    domains = Block(4.55, -0.45, 1.0, 0.5, classifier_text, "100–1", PINK, reversal)
-    domain_loss = Block(5.55, -0.45, 0.4, 0.4, "$L_d$", after=domains)
+    reversal = Block(3.55, -0.4, 0.6, 0.5, "reversal", factor, after=features)
+    domains = Block(4.55, -0.4, 1.0, 0.5, classifier_text, "100–1", PINK, reversal)
+    domain_loss = Block(5.55, -0.4, 0.4, 0.4, "$L_d$", after=domains)
 
     trunk = [pixels, extractor, features]
     branches = [labels, label_loss, reversal, domains, domain_loss]
@@ -72,24 +67,26 @@ def plot_parts() -> Figure:
 
 def draw_rows_of_grounds(digits: Tensor) -> dict[str, Tensor]:
     """Lay digits (N, 3, 28, 28) on the grounds of the ladder, by their names."""
+    number = len(digits)
+    one_each = (number, 1, 1, 1)
     generator = runtime.make_generator(6)
-    # Four times as many grounds as digits, so that strokes show others.
-    total = 4 * len(digits)
     moved = dann.random_affine(digits[:, :1], generator, padding="zeros")
     strokes = dann.random_strokes(moved, generator)
-    grey = 0.15 + 0.7 * torch.rand(total, 1, 1, 1, generator=generator)
-    tint = 0.4 * torch.rand(total, 3, 1, 1, generator=generator) - 0.2
-    colours = (grey + tint).expand(-1, -1, 28, 28)
-    noise = torch.randn(colours.shape, generator=generator)
-    contrast = 0.12 + 0.2 * torch.rand(total, 1, 1, 1, generator=generator)
-    speckle = contrast * (0.9 * noise[:, :1].roll(1, 0) + 0.4 * noise)
-    kinds = {"flat colours": colours, "white noise": colours + speckle}
-    kinds["textures"] = dann.random_textures(total, (28, 28), generator)
+    grey = 0.15 + 0.7 * torch.rand(one_each, generator=generator)
+    tint = 0.4 * torch.rand(number, 3, 1, 1, generator=generator) - 0.2
+    contrast = 0.12 + 0.2 * torch.rand(one_each, generator=generator)
+    noise = torch.randn(number, 4, 28, 28, generator=generator)
+    speckle = contrast * (0.9 * noise[:, 3:] + 0.4 * noise[:, :3])
+    colours = (grey + tint).expand_as(speckle)
+    kinds = {
+        "flat colours": colours,
+        "white noise": colours + speckle,
+        "textures": dann.random_textures(number, (28, 28), generator),
+    }
     laid = {}
     for name, kind in kinds.items():
         grounds = kind.clamp(0, 1)
-        below = grounds[2 * len(digits) : 3 * len(digits)]
-        laid[name] = below.lerp(grounds[: len(digits)], strokes)
+        laid[name] = grounds.lerp(grounds.roll(1, 0), strokes)
     return laid
 
 
@@ -99,95 +96,41 @@ def plot_ladder(
     references: Mapping[str, float],
     label: str,
 ) -> Figure:
-    """Plot pictures, and beside each row what was measured with them.
+    """Plot pictures, and beside each row what was measured with them, and its mean.
 
-    rows: {name: (pixels (N, C, H, W), one value for each seed)}.
-    references: values that a line marks, by name.
+    rows: {name: (pixels (5, C, H, W), one value for each seed)}.
+    references: two values of DANN, a dotted and a full line, by name.
     """
-    columns = 5
-    cell = 0.52
-    gap = 0.05
-    height = len(rows) * (cell + gap)
-    total = height + 0.68
-    figure = Figure(figsize=(WIDTH, total))
-    left = 0.92
-    bottom = 0.42
-    width = WIDTH - left - columns * (cell + gap) - 0.25
-    values_ax = figure.add_axes(
-        (1 - width / WIDTH - 0.02, bottom / total, width / WIDTH, height / total)
-    )
-    for row, (name, (pictures, values)) in enumerate(rows.items()):
-        low = bottom + height - (row + 1) * (cell + gap) + gap / 2
-        middle = (low + cell / 2) / total
-        figure.text((left - 0.08) / WIDTH, middle, name, ha="right", va="center")
-        for column in range(columns):
-            place = (left + column * (cell + gap)) / WIDTH
-            ax = figure.add_axes((place, low / total, cell / WIDTH, cell / total))
-            show_picture(ax, pictures[column])
-        mean = float(np.mean(values))
-        values_ax.plot(
-            values,
-            np.full(len(values), row),
-            linestyle="",
-            marker="o",
-            color=COLOURS[0],
-            alpha=0.55,
-        )
-        values_ax.text(
-            min(values) - 2.5,
-            row,
-            f"{mean:.0f}",
-            ha="right",
-            va="center",
-            size=11,
-            weight="bold",
-            color=COLOURS[0],
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
-        )
-    sides = ("right", "left")
-    for index, (name, value) in enumerate(references.items()):
-        values_ax.axvline(value, color=COLOURS[1], linewidth=1, linestyle="--")
-        values_ax.text(
-            value + 2.5 * index - 1,
-            -0.6,
-            name,
-            ha=sides[index % 2],
-            va="bottom",
-            size=7.5,
-            color=COLOURS[1],
-        )
-    values_ax.set(xlim=(36, 100), ylim=(len(rows) - 0.5, -0.5), yticks=[])
-    values_ax.set_xlabel(label)
+    height = 0.3 + 0.6 * len(rows)
+    widths = [1, 1, 1, 1, 1, 4]
+    figure, axes = make_figure(height, len(rows), 6, sharex="col", width_ratios=widths)
+    for row, (name, (pictures, values)) in zip(axes, rows.items(), strict=True):
+        draw_row(row[:5], name, pictures)
+        ax = row[5]
+        draw_points(ax, 0, values, HUES.get(name, GREY))
+        ax.set_yticks([0], [f"{np.mean(values):.0f}"])
+        ax.set_ylim(-0.7, 0.7)
+        for style, (reference, value) in zip(":-", references.items(), strict=True):
+            line = {"color": HUES["DANN"], "linestyle": style, "linewidth": 0.8}
+            ax.axvline(value, label=reference, **line)
+    axes[0, 5].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    axes[-1, 5].set_xlabel(label)
     return figure
 
 
 @styled
 def plot_against(
-    groups: Mapping[str, tuple[ArrayLike, ArrayLike]],
-    names: Mapping[str, tuple[float, float, str]],
-    xlabel: str,
-    ylabel: str,
+    groups: Mapping[str, tuple[ArrayLike, ArrayLike]], xlabel: str, ylabel: str
 ) -> Figure:
-    """Plot groups of points, with a legend, and names at places.
+    """Plot groups of points.
 
     groups: {name: (x, y)}.
-    names: {text: (x, y, horizontal alignment)}.
     """
     figure, axes = make_figure(2.9)
     ax = axes[0, 0]
-    for index, (name, (x, y)) in enumerate(groups.items()):
-        ax.plot(
-            x,
-            y,
-            linestyle="",
-            marker=MARKERS[index],
-            markersize=4.5,
-            alpha=0.65,
-            color=COLOURS[index],
-            label=name,
-        )
-    for text, (x, y, side) in names.items():
-        ax.text(x, y, text, ha=side, va="center", size=7.5)
+    for marker, (name, (x, y)) in zip(MARKERS, groups.items(), strict=False):
+        style = {"color": HUES.get(name, GREY), "marker": marker}
+        ax.scatter(x, y, 20, alpha=0.65, label=name, **style)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.legend(loc="lower left")
     return figure
@@ -205,13 +148,9 @@ def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     figure, axes = make_figure(0.8 + 0.19 * len(settings), 1, len(panels), sharey=True)
     for ax, (measure, trained) in zip(axes[0], panels.items(), strict=True):
         for row, values in enumerate(trained.values()):
-            rows = np.full(len(values), row)
-            ax.plot(values, rows, linestyle="", marker="o", color=GREY, alpha=0.6)
-            mean = np.mean(values)
-            ax.vlines(mean, row - 0.35, row + 0.35, color=GREY, linewidth=1.2)
+            draw_points(ax, row, values)
         ax.set_xlabel(measure)
-        ax.set_yticks(range(len(settings)), settings)
-    axes[0, 0].invert_yaxis()
+        name_rows(ax, settings)
     return figure
 
 
@@ -225,43 +164,18 @@ def plot_stages(
     """Plot what a new classifier tells at each stage of networks, in per cent.
 
     told: {network: a share for each stage}.
-    projected: {network: the share by random projections}, beside the last stage.
+    projected: {network: the share by random projections}, after the last stage.
     own: the name and the value of a mark at the second stage.
     """
-    figure, axes = make_figure(2.8)
+    figure, axes = make_figure(2.6)
     ax = axes[0, 0]
-    places = np.arange(len(stages))
-    last = places[-1]
-    for index, (name, shares) in enumerate(told.items()):
-        percent = 100 * np.asarray(shares)
-        colour = COLOURS[index]
-        ax.plot(
-            places,
-            percent,
-            marker=MARKERS[index],
-            markersize=5,
-            color=colour,
-            label=name,
-        )
-        value = 100 * projected[name]
-        ax.plot(
-            last + 0.5,
-            value,
-            linestyle="",
-            marker=MARKERS[index],
-            markersize=6,
-            markerfacecolor="white",
-            color=colour,
-        )
+    for marker, (name, shares) in zip(MARKERS, told.items(), strict=False):
+        style = {"color": HUES.get(name, GREY), "marker": marker}
+        ax.plot(stages, 100 * np.asarray(shares), label=name, **style)
+        ax.plot("ten random\nprojections", 100 * projected[name], **style)
     name, value = own
-    ax.plot(1, 100 * value, marker="*", markersize=11, color="black", linestyle="")
-    ax.text(0.92, 100 * value, name, va="center", ha="right")
-    ax.axhline(50, color="#888888", linewidth=0.8, linestyle=":")
-    ax.text(-0.1, 51, "a guess", color="#666666", size=7.5)
-    ax.axvline(last + 0.25, color="#CCCCCC", linewidth=0.8)
-    ax.set_xticks([*places, last + 0.5], [*stages, "ten random\nprojections"])
-    ax.set_xlim(-0.15, last + 0.75)
-    ax.set_ylim(46, 103)
+    ax.plot(stages[1], 100 * value, "*", markersize=10, color=HUES["DANN"], label=name)
     ax.set_ylabel("domains told (%)")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 0.1))
+    ax.set_ylim(bottom=50)  # a guess
+    ax.legend()
     return figure

@@ -90,13 +90,15 @@ FIGURES = {
         }
     ),
     "ladder": lambda: dann.plot_ladder(
-        {"plain": (torch.zeros(5, 3, 8, 8), [50, 60])}, {"DANN": 70}, "target (%)"
+        {"plain": (torch.zeros(5, 3, 8, 8), [50, 60])},
+        {"DANN 10": 70, "DANN 20": 80},
+        "target (%)",
     ),
     "stages": lambda: dann.plot_stages(
         ["pixels", "features"], {"DANN": [1, 0.9]}, {"DANN": 0.7}, ("own", 0.8)
     ),
     "against": lambda: dann.plot_against(
-        {"a": ([1, 2], [3, 4])}, {"here": (1, 3, "left")}, "x", "y"
+        {"DANN": ([1, 2], [3, 4]), "other": ([1, 2], [4, 3])}, "x", "y"
     ),
     "mosaic": lambda: gan.plot_mosaic({"a": IMAGES, "b": IMAGES}, "xyz"),
     "balls": gan.plot_balls,
@@ -255,9 +257,19 @@ def test_a_sweep_has_a_dot_for_each_seed_and_a_bar_at_their_mean():
 
 
 def test_a_ladder_writes_the_mean_of_its_trainings_beside_them():
-    *_, values = sorted(FIGURES["ladder"]().axes, key=lambda ax: len(ax.lines))
-    assert [text.get_text() for text in values.texts] == ["55", "DANN"]
+    *_, values = FIGURES["ladder"]().axes
+    assert row_names(values) == {0: "55"}
+    assert [line.get_xdata() for line in values.lines[1:]] == [[70, 70], [80, 80]]
     assert dots(values.lines[0]) == [(50, 0), (60, 0)]
+
+
+def test_a_network_has_one_colour_in_all_figures_of_its_chapter():
+    curve = FIGURES["stages"]().axes[0].lines[0]
+    line = FIGURES["ladder"]().axes[-1].lines[-1]
+    assert curve.get_color() == line.get_color() == COLOURS[0]
+    of_dann, of_other = FIGURES["against"]().axes[0].collections
+    assert to_hex(of_dann.get_facecolor()[0]) == COLOURS[0].lower()
+    assert to_hex(of_other.get_facecolor()[0]) == points.GREY
 
 
 def test_a_mosaic_holds_every_image_once():
