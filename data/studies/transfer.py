@@ -13,9 +13,10 @@ from sklearn.preprocessing import normalize
 from sklearn.svm import LinearSVC
 from torch import nn
 
-from dlapps import pretrained
+from dlapps import datasets, pretrained
 from dlapps.core.images import stack_pixels, to_picture
 from dlapps.core.runtime import make_generator
+from dlapps.datasets.scenes15 import from_bytes
 from dlapps.transfer import layer_outputs
 from labreport import results
 from labreport.report import find_report
@@ -110,24 +111,38 @@ def to_bytes(values: np.ndarray) -> np.ndarray:
 
 
 def make_scenes15_features() -> Path:
-    """Make the features of Chapter 1: about half an hour on one core."""
+    """Make the features of Chapter 1, and those that only the random splits use.
+
+    It takes about half an hour on one core.
+    """
     vgg16 = pretrained.load("vgg16_features")
     small = extract(vgg16, ("pool3", "pool4", "pool5"), 224)
     large = extract(vgg16, ("relu5_1", "relu5_2", "relu5_3", "pool5"), LARGE, True)
     lite2 = extract(pretrained.load("efficientnet_lite2"), LITE_LAYERS, LITE_SIZE)
     untrained = extract(untrained_vgg16(0), ("pool5",), 224)
     last_three = [large[layer][:, 0] for layer in ("relu5_1", "relu5_2", "relu5_3")]
+    others = {
+        "pool5 maximum": to_bytes(small["pool5"][:, 1]),
+        "pool5 of larger images": to_bytes(large["pool5"][:, 0]),
+        "three layers of larger images": to_bytes(join(last_three)),
+    }
+    results.save_arrays("scenes15-others", others)
     blocks = {
         "pool3": small["pool3"][:, 0],
         "pool4": small["pool4"][:, 0],
         "pool5": small["pool5"][:, 0],
-        "pool5 maximum": small["pool5"][:, 1],
         "pool5 untrained": centre(untrained["pool5"][:, 0]),
-        "pool5 of larger images": large["pool5"][:, 0],
-        "three layers of larger images": join(last_three),
         "Lite2": join([lite2[layer][:, 0] for layer in LITE_LAYERS]),
     }
     return save_features(blocks)
+
+
+def load_block(recipe: str) -> np.ndarray:
+    """Features (4485, D) of a recipe, of which the library has those of the chapter."""
+    blocks = datasets.load_scenes15_features().blocks
+    if recipe in blocks:
+        return blocks[recipe]
+    return from_bytes(results.load_arrays("scenes15-others")[recipe])
 
 
 def save_features(blocks: dict[str, np.ndarray]) -> Path:

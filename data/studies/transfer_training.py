@@ -329,9 +329,9 @@ def class_scores(recipe: str, rows: np.ndarray, others: np.ndarray) -> np.ndarra
         for run in ("Lite0 moving", "Lite2 moving"):
             votes.append(train_and_score(run, rows, others, seed=0))
         return np.sum([vote / vote.std() for vote in votes], axis=0)
-    scenes = datasets.load_scenes15_features()
-    X = normalize(scenes.blocks[recipe])
-    svm = transfer.fit_svm(X[rows], scenes.labels[rows])
+    labels = datasets.load_scenes15_features().labels
+    X = normalize(transfer.load_block(recipe))
+    svm = transfer.fit_svm(X[rows], labels[rows])
     return svm.decision_function(X[others])
 
 

@@ -29,12 +29,10 @@ class SceneFeatures:
     The pictures themselves cannot be committed.
 
     blocks: a matrix (4485, D) float32 for each recipe. "pool3", "pool4" and "pool5" are
-        averages of VGG16's maps, of images of 224 x 224 pixels, and "pool5 maximum" is
-        their maximum. "pool5 untrained" has random weights; its rows have length 1,
-        less the mean of the training rows. "pool5 of larger images" sees images whose
-        shorter side has 320 pixels; "three layers of larger images" are VGG16's last
-        three convolutions, and "Lite2" the last four layers of EfficientNet-Lite2, of
-        352 x 352 pixels, both projected on 512 numbers.
+        averages of VGG16's maps, of images of 224 x 224 pixels. "pool5 untrained" has
+        random weights; its rows have length 1, less the mean of the training rows.
+        "Lite2" are the last four layers of EfficientNet-Lite2, of 352 x 352 pixels,
+        projected on 512 numbers.
     labels: int64 (4485,).
     names: "bedroom/image_0001.jpg" and so on.
     """
