@@ -33,14 +33,16 @@ def make_missing(
     A study that was stopped goes on where it was. What is taken out of the file is made
     again.
 
-    constants: further parts of the file.
+    constants: further parts of the file, of which `shares` is needed beside runs.
     """
     file = find_report().results / f"{name}.json"
-    parts: dict[str, Any] = {}
+    saved: dict[str, Any] = {}
     if file.is_file():
-        parts = results.load(name).parts
-        del parts["made"]
-    parts |= constants
+        saved = results.load(name).parts
+        del saved["made"]
+    parts = saved | constants
+    if parts != saved:
+        results.save(name, parts, seeds)
     missing = {place: call for place, call in calls.items() if is_empty(parts, place)}
     for place, entry in sweep(missing, name):
         inner = parts

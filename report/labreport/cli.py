@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     for each in (run, report, html, copies, check):
         each.add_argument("--profile", default="quick", help=profiles)
         each.add_argument("--seed", type=int, default=0, help=seed)
+    for each in (report, html, copies):
         each.add_argument("--strict", action="store_true", help=strict)
     return parser
 
