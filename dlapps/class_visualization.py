@@ -157,7 +157,7 @@ def visualize(
     check_network(network)
     generator = make_generator(seed)
     if initial is None:
-        number = math.prod(np.shape(targets))  # 1 for a number or a name
+        number = math.prod(np.shape(targets))  # 1 for a number
         noise = recipe.noise(size, generator).repeat(number, 1, 1, 1)
         x = noise.to(device_of(network))
     else:

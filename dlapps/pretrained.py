@@ -214,7 +214,7 @@ def wrap(
     mean, std: of the pixels in [0, 1] that it was trained on, a number for each
         channel, by default ImageNet's; (0.0,) and (1.0,) for a grey network without a
         normalisation.
-    class_names: at most K names, of the first logits, which may then stand for classes.
+    class_names: at most K names, of the first logits.
     input_size: the side of the pictures that `transfer.DeepFeatures` makes for it.
 
     Raises ValueError for a `PixelNetwork` or a name, and for statistics of levels from

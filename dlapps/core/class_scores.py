@@ -69,7 +69,7 @@ def choose_classes(
     if classes.dtype.kind not in "iu" or classes.shape not in ((1,), (len(images),)):
         raise ValueError(
             f"expected one class, or one for each of {len(images)} images, got "
-            f"{targets!r}; pass whole numbers, or names of the network's classes."
+            f"{targets!r}; pass whole numbers."
         )
     with torch.no_grad():
         last = read_logits(network, images[:1]).shape[1] - 1

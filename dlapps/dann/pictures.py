@@ -57,10 +57,7 @@ class DomainBatch(NamedTuple):
 def as_domains(
     network: nn.Module, source: ArrayLike, labels: ArrayLike, target: ArrayLike
 ) -> Domains:
-    """Check the domains of a training; convert them by `as_uint8` and `as_labels`.
-
-    Raises ValueError for pictures of a size that the network does not take.
-    """
+    """Check the domains of a training; convert them by `as_uint8` and `as_labels`."""
     source = as_uint8(source)
     target = as_uint8(target)
     labels = as_labels(labels, len(source), num_classes_of(network))

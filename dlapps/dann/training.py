@@ -1,8 +1,8 @@
 """Training on the source alone, and by DANN (Ganin et al., JMLR 2016).
 
 Images are uint8 tensors, arrays or lists, (N, H, W) or (N, H, W, 3); labels are whole
-numbers (N,). Trainings raise ValueError for wrong sizes, labels out of range and an
-empty domain, and DivergenceError for a loss that is not finite.
+numbers (N,). Trainings raise ValueError for labels out of range and an empty domain,
+and DivergenceError for a loss that is not finite.
 """
 
 import warnings

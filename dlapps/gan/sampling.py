@@ -92,10 +92,7 @@ def save_generator(path: str | Path, generator: AnyGenerator) -> Path:
 
 
 def load_generator(path: str | Path) -> AnyGenerator:
-    """Load a generator that `save_generator` wrote, in eval mode, without gradients.
-
-    Raises DlappsError for another file.
-    """
+    """Load a generator that `save_generator` wrote, in eval mode, without gradients."""
     return channels_last(load_network(path, "generator", Settings, generator_of))
 
 

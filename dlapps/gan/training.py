@@ -11,7 +11,6 @@ from torch.optim.swa_utils import AveragedModel
 
 from dlapps.core import training
 from dlapps.core.arrays import as_labels
-from dlapps.core.images import check_several
 from dlapps.core.runtime import (
     device_of,
     drawn_from,
@@ -81,7 +80,6 @@ def fit_gan(
 
     Raises ValueError for bad input, and DivergenceError for a loss that is not finite.
     """
-    check_several(images)
     levels = prepare_images(images, settings.size)
     if bool(settings.num_classes) != (labels is not None):
         raise ValueError(
