@@ -18,7 +18,7 @@ from torchvision import models
 from dlapps.core import assets
 from dlapps.core.checks import check_counts, check_name
 from dlapps.core.class_scores import read_logits
-from dlapps.core.images import check_pixels
+from dlapps.core.images import ROUNDING, check_pixels
 from dlapps.core.runtime import channels_last
 
 # Mean and standard deviation of the pixels that a network was trained on.
@@ -71,10 +71,10 @@ class Normalisation(nn.Module):
 
 
 class PixelNetwork(nn.Module):
-    """A backbone with its normalisation in front.
+    """A backbone with its normalisation in front, which callers leave to it.
 
-    So no caller can normalise twice, or not at all. It takes pixels (N, C, H, W) in
-    [0, 1] and gives logits (N, K), or feature maps if the backbone has no classifier.
+    It takes pixels (N, C, H, W) in [0, 1] and gives logits (N, K), or feature maps if
+    the backbone has no classifier.
     The backbone itself is frozen and put in eval mode, its weights channels_last.
 
     name: of the network.
@@ -137,9 +137,11 @@ class PixelNetwork(nn.Module):
 
         Each class is (name, probability), from high to low. A network of fewer classes
         gives them all; a class without a name is called by its index. Raises ValueError
-        for a network that gives no logits (N, K), or a k below 1.
+        for a network that gives no logits (N, K), a k below 1, or pixels that are
+        normalised already.
         """
         check_counts(k=k)
+        check_pixels(pixels, self.channels, slack=ROUNDING)
         logits = read_logits(self, pixels)
         probabilities, classes = logits.softmax(1).topk(min(k, logits.shape[1]))
         names = list(self.class_names)

@@ -18,6 +18,7 @@ from torch.nn.functional import interpolate
 
 from dlapps import pretrained
 from dlapps.core.images import (
+    ROUNDING,
     as_pictures,
     as_uint8,
     check_pixels,
@@ -44,6 +45,7 @@ def layer_outputs(
     Raises ValueError for a layer that the network does not have or does not run, and
     PictureError for pixels of another shape or range.
     """
+    check_pixels(pixels, network.channels, slack=ROUNDING)
     outputs: dict[nn.Module, Tensor] = {}
 
     def store(layer: nn.Module, _inputs: object, output: Tensor) -> None:
@@ -156,5 +158,4 @@ def _read_pixels(batch: Any, network: PixelNetwork) -> Tensor:
         pixels = pixels.expand(-1, network.channels, -1, -1)
     elif network.channels == 1 and pixels.shape[1] == 3:
         pixels = pixels.mean(1, keepdim=True)
-    check_pixels(pixels, network.channels)
     return interpolate(pixels, (size, size), mode="bilinear", antialias=True)

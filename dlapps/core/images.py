@@ -31,6 +31,9 @@ PICTURE_SUFFIXES = (
 # What Pillow raises for a file that is no picture, or one too large.
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
+# By so much pixels leave [0, 1] when they are resized.
+ROUNDING = 1e-3
+
 Picture = str | Path | Image.Image | np.ndarray
 
 

@@ -132,6 +132,8 @@ def test_likeliest_classes_come_with_their_probabilities():
     assert len(network.predict(torch.full((1, 1, 2, 2), 0.25))[0]) == 3
     pixels = torch.tensor([0.25, 0.0]).view(2, 1, 1, 1).expand(2, 1, 2, 2)
     assert network.classify(pixels) == ["bird", "cat"]
+    with pytest.raises(images.PictureError, match="leave the normalisation to"):
+        network.predict(pixels * 5)
 
 
 def test_what_cannot_be_wrapped():

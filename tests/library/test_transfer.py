@@ -89,7 +89,7 @@ def test_the_caller_s_autocast_is_the_network_s():
 
 def test_no_hook_is_left_after_a_failure():
     for pixels, error in (
-        (torch.full((1, 3, 16, 16), 255.0), PictureError),
+        (torch.full((1, 3, 16, 16), -2.0), PictureError),
         (torch.rand(1, 3, 9, 9), RuntimeError),
     ):
         with pytest.raises(error):
