@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import normalize
 from torchvision.transforms.functional import gaussian_blur
 
+from dlapps.core.checks import check_counts
 from dlapps.core.class_scores import (
     Classes,
     Images,
@@ -154,6 +155,8 @@ def visualize(
     classes than of initial pictures, bad pixels, and a network in training mode or
     whose logits are not finite.
     """
+    check_counts(0, num_steps=num_steps)
+    check_counts(size=size)
     check_network(network)
     generator = make_generator(seed)
     if initial is None:

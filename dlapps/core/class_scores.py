@@ -97,10 +97,11 @@ def read_logits(network: Network, images: Tensor) -> Tensor:
     Raises ValueError for an output that is not a tensor (N, K) of finite numbers.
     """
     output = network(images)
-    if not (isinstance(output, Tensor) and output.ndim == 2):
+    number = len(images)
+    if not isinstance(output, Tensor) or output.shape[:-1] != (number,):
         got = getattr(output, "shape", type(output).__name__)
         raise ValueError(
-            f"expected logits of shape ({len(images)}, K), one a class, got {got}; "
+            f"expected logits of shape ({number}, K), one a class, got {got}; "
             "wrap the network in a module that gives them."
         )
     if not output.isfinite().all():

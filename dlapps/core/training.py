@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dlapps.core.arrays import as_labels
-from dlapps.core.checks import as_seed, check_between, check_name
+from dlapps.core.checks import as_seed, check_between, check_counts, check_name
 from dlapps.core.runtime import (
     device_of,
     drawn_from,
@@ -206,6 +206,8 @@ def make_one_cycle(
     As Smith and Topin (2019) propose, the rate of each part rises to its highest value,
     learning_rates[part], in a fifth of the steps, and falls in the others.
     """
+    # In a single step OneCycleLR has come to the end, at a rate of nearly 0.
+    check_counts(2, num_steps=num_steps)
     rates = list(learning_rates.values())
     check_between(0, math.inf, learning_rate=min(rates))
     groups = []

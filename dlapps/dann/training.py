@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dlapps.core import paths
 from dlapps.core.arrays import as_labels
+from dlapps.core.checks import check_name
 from dlapps.core.images import as_uint8
 from dlapps.core.runtime import device_of
 from dlapps.core.training import (
@@ -43,6 +44,7 @@ from dlapps.dann.settings import PRACTICAL, SOURCE_ONLY, Settings
 MOMENTUM = 0.9
 # From this accuracy on the domain classifier has won: its loss says nothing more.
 WON = 0.999
+TRAINED = ("source only", "DANN", "flat colours", "textures")
 
 
 def dann_losses(
@@ -174,13 +176,13 @@ def _warn_of_a_winner(history: History, settings: Settings) -> None:
 
 
 def load_trained(way: str) -> DomainAdversarialNetwork:
-    """Load a committed network in eval mode: "source only", "DANN", "flat colours" or
-    "textures".
+    """Load one of the committed networks TRAINED, in eval mode.
 
     It was trained from seed 0 on all of MNIST: twenty epochs with PAPER's settings for
     "source only" and "DANN", which saw MNIST-M with the photos of BSDS500 as well;
     three epochs for the others, on digits that lie on random grounds.
     """
+    check_name("a network", way, TRAINED)
     name = way.lower().replace(" ", "-")
     path = paths.require_network(f"mnistm-{name}.pt", "the network")
     return load_weights(DomainAdversarialNetwork(), path)

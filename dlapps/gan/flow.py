@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from dlapps.core import paths
 from dlapps.core.arrays import as_labels, as_tensor
+from dlapps.core.checks import check_counts
 from dlapps.core.runtime import (
     channels_last,
     device_of,
@@ -62,6 +63,9 @@ class FlowSettings:
     learning_rate: float = 1.5e-3
     unlabelled: float = 0.1
     average: float = 0.999
+
+    def __post_init__(self) -> None:
+        check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
 
 
 STANDARD = FlowSettings()
@@ -199,9 +203,11 @@ def sample(
 
     The noise has this seed, and follows the velocity in steps of equal length (Euler).
     """
+    check_counts(num_steps=num_steps)
     size = network.settings.size
     device = device_of(network)
-    labels = as_tensor(labels).long()
+    labels = as_tensor(labels)
+    labels = as_labels(labels, len(labels), network.settings.num_classes)
     noise = torch.randn(len(labels), 1, size, size, generator=make_generator(seed))
     images = []
     for x, asked in zip(noise.split(BATCH), labels.split(BATCH), strict=True):

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps.core import paths
+from dlapps.core.checks import check_counts
 from dlapps.core.classifier import fit_classifier
 from dlapps.core.runtime import channels_last, drawn_from
 from dlapps.core.training import Augment, predict
@@ -139,6 +140,7 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
 
     Raises ValueError for features that are not finite.
     """
+    check_counts(k=k)
     if not (real.isfinite().all() and fake.isfinite().all()):
         raise ValueError(
             "expected finite features, got NaN or infinity; "

@@ -19,7 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dlapps.core.checks import check_counts, check_name
 from dlapps.core.runtime import channels_last, drawn_from, make_generator
+from dlapps.gan.steps import LOSSES
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ class Settings:
     num_epochs: int = 5
     average: float = 0.0
     anneal: bool = False
+
+    def __post_init__(self) -> None:
+        check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
+        check_name("a loss", self.loss, LOSSES)
 
 
 PRACTICAL = Settings()

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from dlapps.core import paths
 from dlapps.core.arrays import as_labels, as_tensor
+from dlapps.core.checks import check_name
 from dlapps.core.images import as_uint8
 from dlapps.core.runtime import channels_last, make_generator
 from dlapps.core.training import predict
@@ -69,11 +70,13 @@ def to_uint8(images: ArrayLike) -> Tensor:
     Raises ValueError for other shapes, and for levels.
     """
     pixels = as_tensor(images)
-    if not pixels.is_floating_point() or pixels.shape[-3:-2] != (1,):
+    has_shape = pixels.is_floating_point() and pixels.shape[-3:-2] == (1,)
+    # Noise may leave [-1, 1]; levels of 0 to 255 would all be white.
+    if not has_shape or not (pixels.abs() <= 9).all():
         raise ValueError(
             "expected images (..., 1, S, S) in [-1, 1], got "
             f"{pixels.dtype} {tuple(pixels.shape)}; divide levels by 127.5 and "
-            "subtract 1."
+            "subtract 1, and look for NaN."
         )
     return pixels.add(1).mul(127.5).round().clamp(0, 255).byte().squeeze(-3)
 
@@ -101,6 +104,7 @@ def load(name: str) -> AnyGenerator:
 
     The DCGAN has the settings of the lab assignment, the cDCGAN the best that we found.
     """
+    check_name("a generator", name, ("dcgan", "cdcgan"))
     return load_generator(paths.require_network(f"gan-{name}.pt", "a generator"))
 
 

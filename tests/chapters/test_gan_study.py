@@ -49,7 +49,7 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setattr(flow, "STANDARD", FLOW)
     monkeypatch.setattr(flow_study, "NUM_HELD_OUT", 20)
     monkeypatch.setattr(gan_judge, "NUM_SAMPLES", 40)
-    monkeypatch.setattr(gan_judge, "NUM_EPOCHS", 1)
+    monkeypatch.setattr(gan_judge, "NUM_EPOCHS", 2)
     for module in (study, flow_study):
         monkeypatch.setattr(module, "SEEDS", (0, 1))
     for module in (study, flow_study, gan_judge):
@@ -58,7 +58,7 @@ def small(tmp_path, monkeypatch):
     folder = tmp_path / "data" / "networks"
     monkeypatch.setattr(library_paths, "networks", lambda: folder)
     images, labels = load_images("train")
-    classifier = gan.fit_digit_classifier(images, labels, num_epochs=1)
+    classifier = gan.fit_digit_classifier(images, labels, num_epochs=2)
     save(to_float16(classifier), folder / "digit-classifier.pt")
     return folder
 

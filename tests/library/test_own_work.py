@@ -19,10 +19,13 @@ from dlapps import (
     adversarial,
     dann,
     datasets,
+    gan,
     pretrained,
     saliency,
 )
+from dlapps.class_visualization import visualize
 from dlapps.core import weights
+from dlapps.core.class_scores import read_logits
 from dlapps.core.classifier import fit_classifier
 from dlapps.core.images import from_pixels
 from dlapps.core.runtime import drawn_from
@@ -147,7 +150,7 @@ def small_network(channels=3):
     return pooled.extend([nn.Flatten(), nn.Linear(4, 3)]).eval()
 
 
-def fit_small(labels, rate=0.01, num_epochs=1, **options):
+def fit_small(labels, rate=0.01, num_epochs=2, **options):
     network = small_network()
     fit_classifier(network, PIXELS, labels, num_epochs, {network: rate}, **options)
 
@@ -172,6 +175,18 @@ REFUSED = [
     lambda: pretrained.wrap(small_network(), class_names="abcdefgh")(PIXELS),
     lambda: from_pixels(255 * PIXELS),
     lambda: from_pixels(PIXELS * torch.nan),
+    lambda: gan.to_uint8(PIXELS[:, :1] * 255),
+    lambda: gan.to_uint8(PIXELS[:, :1] * torch.nan),
+    lambda: gan.Settings(loss="saturated"),
+    lambda: gan.Settings(batch_size=0),
+    lambda: gan.load("wgan"),
+    lambda: dann.load_trained("improved"),
+    lambda: flow.FlowSettings(num_epochs=0),
+    lambda: flow.sample(flow.VelocityNetwork(), [10]),
+    lambda: flow.sample(flow.VelocityNetwork(), [1], num_steps=0),
+    lambda: fit_small([0, 1], num_epochs=1),
+    lambda: visualize(small_network(), 0, size=0),
+    lambda: read_logits(nn.Flatten(0, 2), PIXELS),
 ]
 
 
