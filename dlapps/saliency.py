@@ -18,7 +18,6 @@ depends on raise a ValueError of one sentence.
 """
 
 import math
-from collections.abc import Iterable
 from contextlib import ExitStack
 
 import numpy as np
@@ -55,7 +54,7 @@ def input_gradient(
     images = check_input(network, images)
     classes = choose_classes(network, images, targets)
     with float32(images):
-        gradients = _score_gradient(network, images, classes)
+        gradients, _ = pixel_gradient(network, images, classes)
     return gradients.abs().amax(1)
 
 
@@ -88,9 +87,10 @@ def smooth_grad(
     noise = torch.randn(shape, generator=make_generator(seed), device="cpu")
     noise = noise_std * noise.to(images.device)
     maps = []
-    for image, target in _pairs(images, classes):
-        samples = image + noise  # (num_samples, C, H, W)
-        gradients = _score_gradient(network, samples, target.expand(num_samples))
+    for row in progress(range(len(images)), "pictures"):
+        samples = images[row] + noise  # (num_samples, C, H, W)
+        target = classes[row].expand(num_samples)
+        gradients, _ = pixel_gradient(network, samples, target)
         maps.append(gradients.mean(0).abs().amax(0))
     return torch.stack(maps)
 
@@ -119,11 +119,12 @@ def integrated_gradients(
     weights = torch.from_numpy(point_weights / 2).to(images).view(-1, 1, 1, 1)
     maps = []
     with float32(images):
-        for image, target in _pairs(images, classes):
-            path = alphas * image  # (num_steps, C, H, W)
-            gradients = _score_gradient(network, path, target.expand(num_steps))
+        for row in progress(range(len(images)), "pictures"):
+            path = alphas * images[row]  # (num_steps, C, H, W)
+            target = classes[row].expand(num_steps)
+            gradients, _ = pixel_gradient(network, path, target)
             integral = (weights * gradients).sum(0)  # (C, H, W)
-            maps.append((image * integral).sum(0))
+            maps.append((images[row] * integral).sum(0))
     return torch.stack(maps)
 
 
@@ -181,18 +182,6 @@ def guided_backprop(
 def _clamp_gradient(_module: nn.Module, _inputs: object, output: Tensor) -> None:
     if output.requires_grad:
         output.register_hook(F.relu)
-
-
-def _pairs(images: Tensor, classes: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
-    """Images and their classes one by one, with a progress bar."""
-    pairs = zip(images, classes, strict=True)
-    return progress(pairs, "pictures", total=len(images))
-
-
-def _score_gradient(network: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
-    """Return d S_c / d x (N, C, H, W), in the format that the caller opened."""
-    gradients, _ = pixel_gradient(network, images, classes)
-    return gradients
 
 
 def _feature_gradient(

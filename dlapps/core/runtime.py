@@ -69,11 +69,9 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def progress(
-    iterable: Iterable[Item], desc: str = "batches", total: int | None = None
-) -> Iterable[Item]:
+def progress(iterable: Iterable[Item], desc: str = "batches") -> Iterable[Item]:
     """Return what shows a bar, after five seconds and until the end, as it is iterated.
 
     The variable TQDM_DISABLE=1 switches all bars off.
     """
-    return tqdm(iterable, desc, total, leave=False, delay=5)
+    return tqdm(iterable, desc, leave=False, delay=5)
