@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from dlapps.core.arrays import as_labels
+from dlapps.core.images import as_uint8
 from dlapps.core.training import (
     History,
     Means,
@@ -24,7 +26,7 @@ from dlapps.core.training import (
     run_epochs,
 )
 from dlapps.dann import random_affine, random_strokes, random_textures
-from dlapps.dann.pictures import DomainBatch, as_domains, draw_domain_batches
+from dlapps.dann.pictures import DomainBatch, draw_domain_batches
 from dlapps.dann.settings import Settings
 
 WEIGHT_DECAY = 1e-2
@@ -114,7 +116,7 @@ def fit_improved(
 
     Returns the history of the loss.
     """
-    domains = as_domains(network, source, labels, target)
+    domains = (as_uint8(source), as_labels(labels, len(source)), as_uint8(target))
     num_steps = settings.num_epochs * count_batches(len(source), settings.batch_size)
     optimiser, schedule = make_one_cycle(
         {network: settings.learning_rate}, WEIGHT_DECAY, num_steps

@@ -16,26 +16,12 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps.core import training
-from dlapps.core.arrays import as_labels
-from dlapps.core.images import as_uint8, warp
+from dlapps.core.images import as_uint8, levels_to_pixels, warp
 from dlapps.core.runtime import device_of, progress
 from dlapps.core.training import Augment, epoch_size
 from dlapps.dann.settings import Settings
 
 PREDICTED_AT_ONCE = 500
-
-
-class Domains(NamedTuple):
-    """A labelled source and an unlabelled target.
-
-    source: uint8 (N, H, W) or (N, H, W, 3).
-    labels: int64 (N,).
-    target: uint8 (M, H, W) or (M, H, W, 3).
-    """
-
-    source: Tensor
-    labels: Tensor
-    target: Tensor
 
 
 class DomainBatch(NamedTuple):
@@ -54,37 +40,15 @@ class DomainBatch(NamedTuple):
     progress: float
 
 
-def as_domains(
-    network: nn.Module, source: ArrayLike, labels: ArrayLike, target: ArrayLike
-) -> Domains:
-    """Check the domains of a training; convert them by `as_uint8` and `as_labels`."""
-    source = as_uint8(source)
-    target = as_uint8(target)
-    labels = as_labels(labels, len(source), num_classes_of(network))
-    return Domains(source, labels, target)
-
-
-def num_classes_of(network: nn.Module) -> int:
-    """Return the num_classes of a network; ValueError if it has none."""
-    number = getattr(network, "num_classes", None)
-    if number is None:
-        raise ValueError(
-            f"expected a network with num_classes, got {type(network).__name__}; pass "
-            "dann.DomainAdversarialNetwork, or a module with its parts and num_classes."
-        )
-    return number
-
-
 def batch_to_pixels(pictures: ArrayLike, device: torch.device | str = "cpu") -> Tensor:
     """Convert pictures uint8 (N, H, W) or (N, H, W, 3) to pixels in [0, 1].
 
     Returns float32 (N, 3, H, W), stored with channels last. A grey picture is copied to
     all channels.
     """
-    pixels = as_uint8(pictures).to(device).float().div(255)
-    if pixels.ndim == 3:
-        pixels = pixels.unsqueeze(3).expand(-1, -1, -1, 3).contiguous()
-    return pixels.permute(0, 3, 1, 2)
+    pixels = levels_to_pixels(as_uint8(pictures).to(device))
+    colours = pixels.expand(-1, 3, -1, -1)
+    return colours.contiguous(memory_format=torch.channels_last)
 
 
 def draw_rows(number: int, total: int, generator: torch.Generator) -> Tensor:
@@ -100,7 +64,7 @@ def draw_rows(number: int, total: int, generator: torch.Generator) -> Tensor:
 
 def draw_domain_batches(
     network: nn.Module,
-    domains: Domains,
+    domains: tuple[Tensor, Tensor, Tensor],
     settings: Settings,
     epoch: int,
     generator: torch.Generator,
@@ -111,6 +75,8 @@ def draw_domain_batches(
     The source's rows come in a random order, and as many of the target are drawn
     independently: `epoch_size` of the source's number.
 
+    domains: the source, its labels and the target, as `as_uint8` and `as_labels` give
+        them.
     augment: changes the source alone.
     """
     source, labels, target = domains

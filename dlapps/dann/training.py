@@ -33,12 +33,7 @@ from dlapps.dann.layers import (
     GradientReversal,
     ImprovedNetwork,
 )
-from dlapps.dann.pictures import (
-    as_domains,
-    batch_to_pixels,
-    draw_domain_batches,
-    num_classes_of,
-)
+from dlapps.dann.pictures import batch_to_pixels, draw_domain_batches
 from dlapps.dann.settings import PRACTICAL, SOURCE_ONLY, Settings
 
 MOMENTUM = 0.9
@@ -92,7 +87,7 @@ def fit_source_only(
     monitor: a function of the network and the epoch, which may return measurements.
     """
     images = as_uint8(images)
-    labels = as_labels(labels, len(images), num_classes_of(network))
+    labels = as_labels(labels, len(images), network.num_classes)
     device = device_of(network)
     optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
     num_steps = count_batches(len(images), settings.batch_size)
@@ -137,7 +132,10 @@ def fit_dann(
     the measurements of the monitor. Warns if the domain classifier was practically
     never wrong in the last two epochs.
     """
-    domains = as_domains(network, source, labels, target)
+    source = as_uint8(source)
+    target = as_uint8(target)
+    labels = as_labels(labels, len(source), network.num_classes)
+    domains = (source, labels, target)
     optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
