@@ -166,8 +166,10 @@ def accuracy(logits: Tensor, labels: ArrayLike) -> float:
 
 def minimise(
     loss: Tensor, optimiser: torch.optim.Optimizer, max_norm: float = math.inf
-) -> None:
-    """Make one step down a loss, a scalar.
+) -> Tensor:
+    """Make one step down a loss, a scalar; return the L2 norm of the gradient.
+
+    Only the optimiser's weights get a gradient, unlike by `loss.backward()`.
 
     max_norm: the gradient of all weights is shortened to this length.
 
@@ -177,14 +179,16 @@ def minimise(
         raise DivergenceError(
             f"expected a finite loss, got {loss.item()}; lower the learning rate."
         )
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    if math.isfinite(max_norm):
-        weights = []
-        for group in optimiser.param_groups:
-            weights.extend(group["params"])
-        nn.utils.clip_grad_norm_(weights, max_norm)
+    weights = []
+    for group in optimiser.param_groups:
+        for weight in group["params"]:
+            if weight.requires_grad:  # part of a network may be frozen
+                weights.append(weight)
+    optimiser.zero_grad()
+    loss.backward(inputs=weights)
+    length = nn.utils.clip_grad_norm_(weights, max_norm)
     optimiser.step()
+    return length
 
 
 def move_average(average: AveragedModel, network: nn.Module, decay: float) -> None:

@@ -1,16 +1,11 @@
-"""The losses of a GAN (Goodfellow et al. 2014), and the updates that descend them.
+"""The losses of a GAN (Goodfellow et al. 2014).
 
 D is the probability that an image is real. A discriminator computes its logit s, so
 that log D = -softplus(-s) and log(1 - D) = -softplus(s), which do not overflow.
 """
 
-import math
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from dlapps.core.training import DivergenceError
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -47,24 +42,3 @@ def call(network: nn.Module, inputs: Tensor, labels: Tensor | None) -> Tensor:
     if labels is None:
         return network(inputs).float()
     return network(inputs, labels).float()
-
-
-def descend(
-    loss: Tensor, network: nn.Module, optimiser: torch.optim.Optimizer
-) -> Tensor:
-    """Make one step down a loss, and return the L2 norm of the gradient.
-
-    Unlike `loss.backward()`, this computes no gradient for the other network.
-
-    Raises DivergenceError if the loss is NaN or infinite.
-    """
-    if not loss.isfinite():
-        raise DivergenceError(
-            f"expected a finite loss, got {loss.item()}; lower the learning rates."
-        )
-    weights = list(network.parameters())
-    optimiser.zero_grad()
-    loss.backward(inputs=weights)
-    length = nn.utils.clip_grad_norm_(weights, math.inf)  # clips nothing
-    optimiser.step()
-    return length

@@ -26,7 +26,7 @@ from dlapps.gan.sampling import (
     sample,
     to_uint8,
 )
-from dlapps.gan.steps import LOSSES, call, descend, discriminator_loss
+from dlapps.gan.steps import LOSSES, call, discriminator_loss
 
 # Of Adam: little momentum (Radford et al. 2016).
 BETAS = (0.5, 0.999)
@@ -162,9 +162,9 @@ class Trainer:
         real_logits = call(self.discriminator, real, labels)
         fake_logits = call(self.discriminator, fake.detach(), labels)
         loss_d = discriminator_loss(real_logits, fake_logits)
-        descend(loss_d, self.discriminator, self.adam_d)
+        training.minimise(loss_d, self.adam_d)
         loss_g = self.loss(call(self.discriminator, fake, labels))
-        gradient = descend(loss_g, self.generator, self.adam_g)
+        gradient = training.minimise(loss_g, self.adam_g)
         if self.settings.average:
             training.move_average(self.average, self.generator, self.settings.average)
         return {

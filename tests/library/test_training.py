@@ -333,8 +333,12 @@ def test_what_fails_leaves_the_network_in_eval_mode():
 
 def test_a_step_goes_down_and_no_farther_than_the_gradient_may_reach():
     weights = torch.tensor([3.0, 4.0], requires_grad=True)
-    optimiser = torch.optim.SGD([weights], lr=1.0)
-    minimise(weights.square().sum() / 2, optimiser, max_norm=0.5)
+    frozen = torch.ones(2)
+    others = torch.ones(2, requires_grad=True)
+    optimiser = torch.optim.SGD([weights, frozen], lr=1.0)
+    loss = (weights * frozen * others).square().sum() / 2
+    assert minimise(loss, optimiser, max_norm=0.5) == 5
+    assert others.grad is None
     torch.testing.assert_close(weights.detach(), torch.tensor([2.7, 3.6]))
     minimise(weights.square().sum() / 2, optimiser)
     torch.testing.assert_close(weights.detach(), torch.zeros(2))
