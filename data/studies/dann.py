@@ -12,12 +12,11 @@ from torch import nn
 
 from dlapps import dann
 from dlapps.core.training import DivergenceError
-from dlapps.core.weights import save, to_float16
-from labreport.report import find_report
 from labreport.results import Entry
 from studies.dann_methods import domains_apart, shifted_accuracy
 from studies.dann_runs import GROUNDS, PACKAGED, RUNS, STROKES, Domains, load_domains
 from studies.runs import Calls, bfloat16, make_missing
+from studies.weights import save, to_float16
 
 SEEDS = (0, 1, 2)
 SHARES = [
@@ -108,9 +107,8 @@ def make_mnistm_grounds() -> Path:
 
 def make_mnistm_networks() -> Path:
     """Write the networks that come with the library, of seed 0, rounded to float16."""
-    folder = find_report().networks
     for name, run in PACKAGED.items():
         network = run.make(0)
         run.fit(network, load_domains(), run.settings, 0, None)
-        save(to_float16(network), folder / f"mnistm-{name}.pt")
-    return folder
+        path = save(to_float16(network), f"mnistm-{name}.pt")
+    return path.parent

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 
 from dlapps.core.runtime import make_generator
-from dlapps.core.weights import save_network
 from dlapps.gan import flow, to_uint8
-from labreport.report import find_report
 from labreport.results import Entry
 from studies.gan_judge import SHARES, Judge, load_images
 from studies.runs import Calls, bfloat16, make_missing
+from studies.weights import save_network
 
 SEEDS = range(5)
 NUM_HELD_OUT = 10_000
@@ -79,7 +78,7 @@ def score(seed: int) -> Entry:
             images[:-NUM_HELD_OUT], labels[:-NUM_HELD_OUT], flow.STANDARD, seed
         )
     if seed == 0:
-        save_network(network, find_report().networks / "flow.pt", "network")
+        save_network(network, "flow.pt", "network")
     scores = Judge().score_conditional(partial(draw, network), seed)
     return {"scores": scores, "settings": SAMPLING}
 

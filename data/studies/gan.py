@@ -13,11 +13,11 @@ import numpy as np
 
 from dlapps import gan
 from labreport import results
-from labreport.report import find_report
 from labreport.results import Entry
 from studies.gan_judge import SHARES, Judge, load_images
 from studies.gan_settings import RUNS, make_networks
 from studies.runs import Calls, add_arrays, bfloat16, make_missing
+from studies.weights import save_network
 
 SEEDS = tuple(range(max(run.num_seeds for run in RUNS.values())))
 # The trainings whose generator's gradient is kept: of the saturating loss one that
@@ -74,8 +74,7 @@ def train(name: str, seed: int) -> Entry:
         number = 100 if training.settings.num_classes else 16
         add_arrays("gan", {samples: training.frames.numpy()[-1:, :number]})
     if run in COMMITTED:
-        path = find_report().networks / COMMITTED[run]
-        gan.save_generator(path, training.generator)
+        save_network(training.generator, COMMITTED[run], "generator")
     entry: Entry = {"scores": Judge().score_generator(training.generator, seed)}
     if run in WATCHED:
         gradient = thin(training.history.generator_gradient)

@@ -13,9 +13,8 @@ from torch import Tensor
 from dlapps import datasets, gan
 from dlapps.core.images import warp
 from dlapps.core.runtime import make_generator
-from dlapps.core.weights import save, to_float16
 from dlapps.gan import judge
-from labreport.report import find_report
+from studies.weights import save, to_float16
 
 Scores = dict[str, object]
 NUM_SAMPLES = 10_000
@@ -43,7 +42,7 @@ def make_digit_classifier() -> Path:
     """Train the classifier that judges samples: about 5 minutes on one core."""
     images, labels = load_images("train")
     classifier = gan.fit_digit_classifier(images, labels, NUM_EPOCHS, augment=distort)
-    return save(to_float16(classifier), find_report().networks / "digit-classifier.pt")
+    return save(to_float16(classifier), "digit-classifier.pt")
 
 
 def distort(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -17,10 +17,9 @@ from dlapps.adversarial import make_digit_network, pgd
 from dlapps.core import runtime
 from dlapps.core.images import as_pictures
 from dlapps.core.training import make_one_cycle, minimise
-from dlapps.core.weights import save, to_float16
-from labreport.report import find_report
 from labreport.results import Entry
 from studies.runs import Calls, make_missing
+from studies.weights import save, to_float16
 
 SEEDS = (0, 1, 2)
 # The epsilon of a training, 0 for a plain one, and its epochs.
@@ -127,6 +126,6 @@ def make_visualizing_defence() -> Path:
         for name in TRAININGS:
             calls["runs", name, seed] = partial(measure, name, seed)
     weights = {name: to_float16(train(name, 0)) for name in TRAININGS}
-    save(weights, find_report().networks / "visualizing-defence.pt")
+    save(weights, "visualizing-defence.pt")
     constants = {"num_judged": NUM_JUDGED, "shares": ["clean", "accuracy"]}
     return make_missing("visualizing-defence", calls, SEEDS, **constants)

@@ -28,11 +28,9 @@ from dlapps.gan.networks import (
 from dlapps.gan.sampling import (
     draw_latents,
     load,
-    load_generator,
     prepare_images,
     sample,
     sample_grid,
-    save_generator,
     to_uint8,
 )
 from dlapps.gan.training import Training, fit_gan
@@ -54,12 +52,10 @@ __all__ = [
     "flow",
     "load",
     "load_digit_classifier",
-    "load_generator",
     "make_networks",
     "precision_recall",
     "prepare_images",
     "sample",
     "sample_grid",
-    "save_generator",
     "to_uint8",
 ]

@@ -1,9 +1,8 @@
-"""Images as a GAN takes them, drawing from a generator, and the file that stores one.
+"""Images as a GAN takes them, drawing from a generator, and the committed ones.
 
 A drawing takes latent vectors: random ones, or a path between two of them.
 """
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from dlapps.core.checks import check_name
 from dlapps.core.images import as_uint8
 from dlapps.core.runtime import channels_last, make_generator
 from dlapps.core.training import predict
-from dlapps.core.weights import load_network, save_network
+from dlapps.core.weights import load_network
 from dlapps.gan.networks import (
     AnyGenerator,
     Settings,
@@ -89,23 +88,14 @@ def from_uint8(levels: Tensor) -> Tensor:
     return levels[:, None].float().div(127.5).sub(1)
 
 
-def save_generator(path: str | Path, generator: AnyGenerator) -> Path:
-    """Write a generator's weights, in float16, and its settings; return the path."""
-    return save_network(generator, path, "generator")
-
-
-def load_generator(path: str | Path) -> AnyGenerator:
-    """Load a generator that `save_generator` wrote, in eval mode, without gradients."""
-    return channels_last(load_network(path, "generator", Settings, generator_of))
-
-
 def load(name: str) -> AnyGenerator:
-    """Load a committed generator, "dcgan" or "cdcgan".
+    """Load a committed generator, "dcgan" or "cdcgan", in eval mode, without gradients.
 
     The DCGAN has the settings of the lab assignment, the cDCGAN the best that we found.
     """
     check_name("a generator", name, ("dcgan", "cdcgan"))
-    return load_generator(paths.require_network(f"gan-{name}.pt", "a generator"))
+    path = paths.require_network(f"gan-{name}.pt", "a generator")
+    return channels_last(load_network(path, "generator", Settings, generator_of))
 
 
 def prepare_images(images: ArrayLike, size: int) -> Tensor:

@@ -14,13 +14,14 @@ import torch
 from dlapps import gan
 from dlapps.core import paths as library_paths
 from dlapps.core.runtime import make_generator
-from dlapps.core.weights import save, to_float16
 from dlapps.gan import flow
 from labreport import results
+from labreport.report import find_report
 from studies import flow as flow_study
 from studies import gan as study
 from studies import gan_judge
 from studies.gan_settings import Run, Trial
+from studies.weights import save, to_float16
 
 torch.set_num_threads(1)
 
@@ -59,7 +60,7 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setattr(library_paths, "networks", lambda: folder)
     images, labels = load_images("train")
     classifier = gan.fit_digit_classifier(images, labels, num_epochs=2)
-    save(to_float16(classifier), folder / "digit-classifier.pt")
+    save(to_float16(classifier), "digit-classifier.pt")
     return folder
 
 
@@ -78,12 +79,12 @@ def test_every_run_gets_its_entry_once(small, monkeypatch):
     assert made["real"].keys() == scores.keys()
     assert made["grey"]["ground"] == [0, 3, 6, 12, 18]
     assert len(made["grey"]["recall"]["black alone"]) == 5
-    with np.load(study.find_report().results / "gan.npz") as samples:
+    with np.load(find_report().results / "gan.npz") as samples:
         assert samples["dcgan practical"].shape == (1, 16, 32, 32)
         assert samples["cdcgan tuned"].shape == (1, 100, 32, 32)
         assert samples["dcgan 64 x 64, steady"].shape == (1, 16, 64, 64)
-    assert gan.load_generator(small / "gan-cdcgan.pt").num_classes == 10
-    assert gan.load_generator(small / "gan-dcgan.pt").latent_dim == 100
+    assert gan.load("cdcgan").num_classes == 10
+    assert gan.load("dcgan").latent_dim == 100
     monkeypatch.setattr(study, "train", lambda *run: pytest.fail("trained twice"))
     assert json.loads(study.make_gan().read_text()) == made
 

@@ -24,7 +24,6 @@ from dlapps import (
     saliency,
 )
 from dlapps.class_visualization import visualize
-from dlapps.core import weights
 from dlapps.core.class_scores import read_logits
 from dlapps.core.classifier import fit_classifier
 from dlapps.core.images import from_pixels
@@ -202,17 +201,3 @@ def test_files_of_ones_own_are_not_taken_for_the_library_s(tmp_path):
         folder.mkdir(parents=True)
         (folder / "flow.pt").write_bytes(b"mine")
     assert flow.load_best().settings == flow.STANDARD
-
-
-def test_weights_are_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "folder" / "network.pt"
-    weights.save({"a": 1}, path)
-
-    def fail(content, part):
-        part.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="No space"):
-        weights.save({"a": 2}, path)
-    assert weights.load(path) == {"a": 1}

@@ -6,10 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from dlapps.core.weights import (
-    load_network,
-    save_network,
-)
+from dlapps.core.weights import load_network
+from studies.weights import save_network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +37,11 @@ def load(path):
 
 @pytest.mark.parametrize("settings", [Settings(3), Trial(3, rate=0.5)])
 def test_a_network_comes_back_by_its_settings_frozen_and_in_eval_mode(
-    settings, tmp_path
+    settings, tmp_path, monkeypatch
 ):
+    monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
     network = Line(settings)
-    loaded = load(save_network(network, tmp_path / "line.pt", "line"))
+    loaded = load(save_network(network, "line.pt", "line"))
     assert loaded.settings == Settings(3)
     assert not loaded.training
     assert not any(weight.requires_grad for weight in loaded.parameters())
