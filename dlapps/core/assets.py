@@ -90,15 +90,6 @@ def registry() -> dict[str, Asset]:
     return entries
 
 
-def get_asset(name: str) -> Asset:
-    """Return the registry's entry of that name.
-
-    Raises AssetError, which lists the names, for another name.
-    """
-    check_name("an asset", name, registry(), AssetError)
-    return registry()[name]
-
-
 def fetch(name: str) -> Path:
     """Return the path of an asset, which is fetched first where it is not at hand.
 
@@ -106,10 +97,11 @@ def fetch(name: str) -> Path:
     not match its SHA-256 is fetched anew. Two processes that ask at once wait for each
     other.
 
-    Raises AssetError if it cannot be had, and OSError for a folder that cannot be
-    written or a full disk; what was stored before stays.
+    Raises AssetError for another name or if it cannot be had, and OSError for a folder
+    that cannot be written or a full disk; what was stored before stays.
     """
-    asset = get_asset(name)
+    check_name("an asset", name, registry(), AssetError)
+    asset = registry()[name]
     for path in (asset.stored, asset.in_mirror):
         if path and asset.is_at(path):
             return path
@@ -122,7 +114,7 @@ def fetch(name: str) -> Path:
 
 def is_present(name: str) -> bool:
     """Return whether the asset can be used without any download."""
-    asset = get_asset(name)
+    asset = registry()[name]
     places = (asset.stored, asset.in_mirror)
     return any(place and place.exists() for place in places)
 
@@ -151,7 +143,7 @@ def say_once(line: str) -> None:
 
 def describe(name: str) -> str:
     """Return what the asset of that name is."""
-    return get_asset(name).description
+    return registry()[name].description
 
 
 def digest(path: Path, suffix: str = "") -> str:
