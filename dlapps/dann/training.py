@@ -10,7 +10,7 @@ import warnings
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlapps.core import paths
 from dlapps.core.arrays import as_labels
@@ -87,7 +87,7 @@ def fit_source_only(
     monitor: a function of the network and the epoch, which may return measurements.
     """
     images = as_uint8(images)
-    labels = as_labels(labels, len(images), network.num_classes)
+    labels = as_labels(labels, len(images), _num_classes_of(network))
     device = device_of(network)
     optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
     num_steps = count_batches(len(images), settings.batch_size)
@@ -134,7 +134,7 @@ def fit_dann(
     """
     source = as_uint8(source)
     target = as_uint8(target)
-    labels = as_labels(labels, len(source), network.num_classes)
+    labels = as_labels(labels, len(source), _num_classes_of(network))
     domains = (source, labels, target)
     optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
 
@@ -158,6 +158,16 @@ def fit_dann(
     history = run_epochs(train_epoch, network, settings.num_epochs, seed, monitor)
     _warn_of_a_winner(history, settings)
     return history
+
+
+def _num_classes_of(network: nn.Module) -> int:
+    number = getattr(network, "num_classes", None)
+    if number is None:
+        raise ValueError(
+            f"expected a network with num_classes, got {type(network).__name__}; pass "
+            "dann.DomainAdversarialNetwork, or a module with its parts and num_classes."
+        )
+    return number
 
 
 def _warn_of_a_winner(history: History, settings: Settings) -> None:

@@ -376,3 +376,10 @@ def test_a_committed_training_of_the_paper_reads_plain_digits(way):
     assert not network.training
     predicted = dann.predict(network, digits.images[:500]).argmax(1)
     assert (predicted == torch.as_tensor(digits.labels[:500])).float().mean() > 0.95
+
+
+def test_a_module_without_num_classes_is_one_sentence(domains):
+    with pytest.raises(ValueError, match="a network with num_classes, got Linear"):
+        dann.fit_source_only(nn.Linear(4, 2), *domains[:2], SHORT)
+    with pytest.raises(ValueError, match="a network with num_classes, got Linear"):
+        dann.fit_dann(nn.Linear(4, 2), *domains, SHORT)
