@@ -193,7 +193,7 @@ def plot_climb(
     accuracies: in per cent, one for each split, by recipe, R of them.
     gains: R - 1, in points with an interval; grey if it contains 0.
     """
-    height = 0.55 + 0.27 * len(accuracies)
+    height = 0.55 + 0.22 * len(accuracies)
     figure, axes = make_figure(height, 1, 2, sharey=True, width_ratios=[1, 1.2])
     levels, steps = axes[0]
     for y, values in enumerate(accuracies.values()):
