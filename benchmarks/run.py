@@ -4,7 +4,10 @@
 """
 
 import argparse
+import platform
+import re
 import time
+from importlib import metadata
 from pathlib import Path
 
 import dann
@@ -15,15 +18,15 @@ import visualizing
 from comparison import HEADER, measure
 
 from dlapps import __version__
-from dlapps.core import environment
 
 RESULTS = Path(__file__).with_name("results.md")
 TOPICS = (transfer, visualizing, dann, gan)
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn")
 HEAD = """\
 # dlapps beside its peers
 
 {date}, dlapps {version}: {processor}, one thread,
-Python {Python}, {packages}; {rounds} rounds. Written by `make bench`.
+Python {python}, {packages}; {rounds} rounds. Written by `make bench`.
 
 A ratio is the peer's seconds divided by those of dlapps in the same round, both in
 float32: the median of all rounds, and in brackets the least and the greatest. In
@@ -35,16 +38,30 @@ says what it compares.
 """
 
 
+def processor() -> str:
+    """Name the machine's processor."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        text = ""  # not Linux
+    name = re.search(r"model name\s*:\s*(.+)", text)
+    return name[1] if name else platform.machine()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
-    facts = environment.describe()
-    facts["date"] = time.strftime("%Y-%m-%d")
-    facts["version"] = __version__
-    facts["rounds"] = rounds
-    lines = [HEAD.format(**facts), HEADER]
+    head = HEAD.format(
+        date=time.strftime("%Y-%m-%d"),
+        version=__version__,
+        processor=processor(),
+        python=platform.python_version(),
+        packages=", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES),
+        rounds=rounds,
+    )
+    lines = [head, HEADER]
     print(HEADER)
     for topic in TOPICS:
         for comparison in topic.list_comparisons():

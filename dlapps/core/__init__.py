@@ -6,7 +6,6 @@ __all__ = [
     "checks",
     "class_scores",
     "classifier",
-    "environment",
     "images",
     "paths",
     "runtime",

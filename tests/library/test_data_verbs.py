@@ -1,8 +1,4 @@
-"""The library's own verbs: what is at hand, and what a bug report needs."""
-
-from importlib.metadata import version
-
-import pytest
+"""The library's own command: what is at hand."""
 
 from dlapps.cli import main
 from dlapps.core import assets
@@ -18,7 +14,7 @@ def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
 
     monkeypatch.setattr(assets, "fetch", fail)
     assert main(["data"]) == 0
-    line = capsys.readouterr().out.splitlines()[1]
+    line = capsys.readouterr().out.splitlines()[2]
     expected = "weights 2.5 MB absent MIT; package==1"
     assert " ".join(line.split()) == expected
     assert main(["data", "fetch"]) == 1
@@ -26,19 +22,10 @@ def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
     assert capsys.readouterr().err == complaint
 
 
-@pytest.mark.parametrize("verb", ["data", "info"])
-def test_a_mirror_that_is_no_folder_is_one_sentence(monkeypatch, capsys, verb):
+def test_a_mirror_that_is_no_folder_is_one_sentence(monkeypatch, capsys):
     monkeypatch.setenv("DLAPPS_DATA", "/no/such/folder")
-    assert main([verb]) == 2
+    assert main(["data"]) == 2
     complaint = (
         "expected a folder in DLAPPS_DATA, got /no/such/folder; correct it or unset it."
     )
     assert capsys.readouterr().err == f"dlapps: {complaint}\n"
-
-
-def test_info_says_what_a_bug_report_needs(capsys):
-    assert main(["info"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("dlapps ")
-    assert f"torch {version('torch')}" in lines[2]
-    assert lines[-1].startswith("at hand ")
