@@ -23,7 +23,6 @@ from dlapps.core.runtime import (
     device_of,
     drawn_from,
     make_generator,
-    progress,
 )
 from dlapps.core.training import (
     History,
@@ -33,6 +32,7 @@ from dlapps.core.training import (
     make_one_cycle,
     minimise,
     move_average,
+    run_epochs,
 )
 from dlapps.core.weights import load_network
 from dlapps.gan.sampling import from_uint8, prepare_images
@@ -239,13 +239,14 @@ def fit_flow(
     with drawn_from(seed):
         network = channels_last(VelocityNetwork(settings))
     average = AveragedModel(network)
+    # For all epochs, instead of the epochs' own.
     generator = make_generator(seed)
     num_steps = settings.num_epochs * count_batches(len(images), settings.batch_size)
     optimiser, schedule = make_one_cycle(
         {network: settings.learning_rate}, WEIGHT_DECAY, num_steps
     )
-    history = History()
-    for _ in progress(range(settings.num_epochs), "epochs"):
+
+    def train_epoch(epoch: int, _: torch.Generator) -> dict[str, float]:
         means = Means()
         for rows in draw_batches(len(images), settings.batch_size, generator):
             loss = draw_loss(network, images[rows], labels[rows], settings, generator)
@@ -253,7 +254,9 @@ def fit_flow(
             schedule.step()
             move_average(average, network, settings.average)
             means.add({"loss": loss}, len(rows))
-        history.add(means.as_numbers())
+        return means.as_numbers()
+
+    history = run_epochs(train_epoch, network, settings.num_epochs, seed)
     trained: Any = average.module
     return trained.eval().requires_grad_(False), history
 
