@@ -98,7 +98,7 @@ class _Writer:
         text.
         """
         language, text = node["c"]
-        if is_comment(node):
+        if is_comment(node) or text.startswith(("<style", "<script")):
             return []
         if language in ("html", "latex") and ELEMENT.fullmatch(text.strip()):
             return [node]
