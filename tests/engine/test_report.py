@@ -86,7 +86,8 @@ PRINTED = """import warnings
 from IPython.display import HTML, Image, Latex, Markdown, SVG, display
 print("\\x1b[31mred\\x1b[0m", "<b>")
 warnings.warn("mind the gap")
-table = "<style scoped>td {top: 0;}\\n</style><table><tr><td>one cell</td></tr></table>"
+style = "\\n<style scoped>\\ntd {top: 0;}\\n</style>"
+table = f"{style}<table><tr><td>one cell</td></tr></table>"
 display(HTML(f"<div>{table}</div><script>alert(1)</script>"))  # as pandas has it
 display(Markdown("**marked** words"), Latex("$x^2$"))
 display(SVG('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'))
