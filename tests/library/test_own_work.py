@@ -161,11 +161,14 @@ def diverged_network():
 
 
 PIXELS = torch.full((2, 3, 16, 16), 0.5)
+LEVELS = np.full((2, 28, 28), 200, np.uint8)
 REFUSED = [
     lambda: adversarial.pgd(diverged_network(), PIXELS, 0.1, labels=1),
     lambda: saliency.input_gradient(diverged_network(), PIXELS, 0),
     lambda: adversarial.fool(small_network(), PIXELS, None),
+    lambda: fit_small([0]),
     lambda: fit_small([0, -100]),
+    lambda: dann.fit_source_only(dann.DomainAdversarialNetwork(0), LEVELS, [1, 10]),
     lambda: fit_small([True, False]),
     lambda: fit_small([0, 1], rate=-0.01),
     lambda: fit_small([0, 1], num_epochs=0),

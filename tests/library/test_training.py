@@ -192,22 +192,6 @@ def test_the_number_format_is_the_caller_s(train, data, plain):
             assert rounded[1][name] == pytest.approx(values, rel=0.3)
 
 
-TRAINED = [
-    train_source_only,
-    train_dann,
-    train_improved,
-    train_gan,
-    train_flow,
-    train_classifier,
-]
-
-
-@pytest.mark.parametrize("train", TRAINED)
-def test_a_mistyped_option_is_refused(train, data):
-    with pytest.raises(TypeError, match="unexpected keyword argument 'epochs'"):
-        train(data, epochs=3)
-
-
 def make_normed():
     """A network whose label predictor has batch norm of vectors."""
     with torch.random.fork_rng():
