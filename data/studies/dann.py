@@ -13,7 +13,7 @@ from torch import nn
 from dlapps import dann
 from dlapps.core.training import DivergenceError
 from labreport.results import Entry
-from studies.dann_methods import domains_apart, shifted_accuracy
+from studies.dann_methods import proxy_a_distance, shifted_accuracy
 from studies.dann_runs import GROUNDS, PACKAGED, RUNS, STROKES, Domains, load_domains
 from studies.runs import Calls, bfloat16, make_missing
 from studies.weights import save, to_float16
@@ -56,12 +56,11 @@ def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
         return measure(network, domains)
 
     network = run.make(seed)
-    settings = {"data": domains.name}
     try:
         with bfloat16():
             history = run.fit(network, domains, run.settings, seed, monitor)
     except DivergenceError as error:
-        return {"diverged": str(error), "settings": settings}
+        return {"diverged": str(error)}
     scores = measure(network, domains)
     images = domains.target.test_images
     labels = domains.target.test_labels
@@ -70,13 +69,15 @@ def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
     if run.held_out:
         others = domains.other_strokes
         scores["other_strokes_accuracy"] = dann.accuracy(network, others, labels)
-    scores["proxy_a_distance"] = domains_apart(
-        network, domains.source.test_images[:1000], images[:1000]
+    extract = network.get_submodule("feature_extractor")
+    scores["proxy_a_distance"] = proxy_a_distance(
+        dann.predict(extract, domains.source.test_images[:1000]),
+        dann.predict(extract, images[:1000]),
     )
     rounded = {}
     for measured, values in history.items():
         rounded[measured] = [round(value, 5) for value in values]
-    return {"scores": scores, "settings": settings, "history": rounded}
+    return {"scores": scores, "history": rounded}
 
 
 def make_runs(study: str, names: Collection[str]) -> Path:

@@ -53,13 +53,11 @@ class Domains:
 
     source: Domain
     target: Domain
-    name: str
 
     @property
     def held_out(self) -> "Domains":
         """Both without their test pictures; the last training pictures are the test."""
-        name = f"{self.name}; the last {NUM_HELD_OUT:,} training images as the test"
-        return Domains(self.source.held_out, self.target.held_out, name)
+        return Domains(self.source.held_out, self.target.held_out)
 
     @property
     def other_strokes(self) -> Tensor:
@@ -76,9 +74,8 @@ class Domains:
 @functools.cache
 def load_domains() -> Domains:
     """MNIST and MNIST-M (its seed 0), whichever form of them is at hand."""
-    name = datasets.load_mnist_m("train").origin
     return Domains(
-        _load_domain(datasets.load_mnist), _load_domain(datasets.load_mnist_m), name
+        _load_domain(datasets.load_mnist), _load_domain(datasets.load_mnist_m)
     )
 
 

@@ -31,11 +31,8 @@ def test_a_bar_at_the_border_is_read_in_most_of_its_shifts():
     assert dann_methods.shifted_accuracy(FirstColumn(), images, labels) == 1
 
 
-@pytest.mark.parametrize("number", [200, 25])
-def test_proxy_a_distance_is_two_for_separate_domains_and_about_zero_for_equal_ones(
-    number,
-):
-    source, target = features(200, 5), features(number, 5, seed=1)
+def test_proxy_a_distance_is_two_for_separate_domains_and_about_zero_for_equal_ones():
+    source, target = features(200, 5), features(200, 5, seed=1)
     assert dann_methods.proxy_a_distance(source, target + 20) == pytest.approx(2)
     assert abs(dann_methods.proxy_a_distance(source, target)) < 0.5
 

@@ -54,7 +54,7 @@ def make_domains() -> Domains:
     grey = images[0, ..., 0]
     source = Domain(grey, labels, grey, labels)
     target = Domain(images[1], labels, images[1], labels)
-    return Domains(source, target, "noise")
+    return Domains(source, target)
 
 
 def test_here_runs_are_made_in_order_and_handed_over_one_by_one():

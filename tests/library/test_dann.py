@@ -68,7 +68,6 @@ def bars(domains, tmp_path, monkeypatch):
     return dann_runs.Domains(
         source=dann_runs.Domain(source, labels, source, labels),
         target=dann_runs.Domain(target, labels, target, labels),
-        name="bars",
     )
 
 
