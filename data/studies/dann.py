@@ -74,10 +74,7 @@ def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
         dann.predict(extract, domains.source.test_images[:1000]),
         dann.predict(extract, images[:1000]),
     )
-    rounded = {}
-    for measured, values in history.items():
-        rounded[measured] = [round(value, 5) for value in values]
-    return {"scores": scores, "history": rounded}
+    return {"scores": scores, "history": dict(history)}
 
 
 def make_runs(study: str, names: Collection[str]) -> Path:

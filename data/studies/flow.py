@@ -79,8 +79,7 @@ def score(seed: int) -> Entry:
         )
     if seed == 0:
         save_network(network, "flow.pt", "network")
-    scores = Judge().score_conditional(partial(draw, network), seed)
-    return {"scores": scores, "settings": SAMPLING}
+    return {"scores": Judge().score_conditional(partial(draw, network), seed)}
 
 
 def make_flow() -> Path:

@@ -83,12 +83,11 @@ def train(name: str, seed: int) -> Entry:
 
 
 def thin(values: Sequence[float]) -> list[float]:
-    """Means of about 100 parts of a history, rounded: enough for a plot."""
+    """Means of about 100 parts of a history: enough for a plot."""
     length = math.ceil(len(values) / 100)
     thinned = []
     for start in range(0, len(values), length):
-        mean = np.mean(values[start : start + length])
-        thinned.append(float(f"{mean:.4g}"))
+        thinned.append(float(np.mean(values[start : start + length])))
     return thinned
 
 

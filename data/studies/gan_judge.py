@@ -97,9 +97,9 @@ class Judge:
         precision, recall = gan.precision_recall(self.features[::2], features[::2])
         shares = torch.bincount(predictions, minlength=10).double() / len(predictions)
         return {
-            "precision": round(precision, 4),
-            "recall": round(recall, 4),
-            "class_shares": [round(share, 4) for share in shares.tolist()],
+            "precision": precision,
+            "recall": recall,
+            "class_shares": shares.tolist(),
         }
 
     def score_generator(self, generator: Any, seed: int) -> Scores:
@@ -157,8 +157,7 @@ class Judge:
             grey = grey.round().byte()
             for name, one in judges.items():
                 recalls[name].append(one.score(grey)["recall"])
-                share = share_read(one.classifier, grey, labels)
-                accuracies[name].append(round(share, 4))
+                accuracies[name].append(share_read(one.classifier, grey, labels))
         grounds = list(GROUNDS)
         return {"ground": grounds, "recall": recalls, "accuracy": accuracies}
 
