@@ -158,8 +158,7 @@ class Judge:
             for name, one in judges.items():
                 recalls[name].append(one.score(grey)["recall"])
                 accuracies[name].append(share_read(one.classifier, grey, labels))
-        grounds = list(GROUNDS)
-        return {"ground": grounds, "recall": recalls, "accuracy": accuracies}
+        return {"ground": list(GROUNDS), "recall": recalls, "accuracy": accuracies}
 
 
 def share_read(
