@@ -176,13 +176,6 @@ def test_an_answer_is_a_bar_with_its_name_and_the_marked_one_is_filled():
     assert not nothing.patches
 
 
-@pytest.mark.parametrize("name", ["scenes", "scenes with images"])
-def test_a_class_has_its_name_and_its_number_of_images(name):
-    titles = [ax.get_title() for ax in FIGURES[name]().axes]
-    assert titles[:4] == ["a (101)", "b (101)", "c (101)", "d (100)"]
-    assert len(titles) == 15
-
-
 @pytest.mark.parametrize("name", ["neighbours", "neighbours with images"])
 def test_a_neighbour_of_another_class_is_orange(name):
     query, first, second, *_ = FIGURES[name]().axes
@@ -213,22 +206,6 @@ def test_a_plane_and_its_margins_are_where_the_scores_say():
         assert scores == pytest.approx(np.full(len(scores), level), abs=1e-6)
     drawn = np.concatenate([line.get_xydata() for line in ax.lines[:2]])
     assert len(drawn) == len(POINTS)
-
-
-def test_chosen_points_are_ringed():
-    [ax] = transfer.plot_margins(
-        POINTS, POINTS[:, 0] > 0, {"C = 1": SVM}, np.arange(20) == 3
-    ).axes
-    ring = ax.lines[2]
-    assert np.array_equal(ring.get_xydata(), POINTS[[3]])
-    assert ring.get_markerfacecolor() == "none"
-
-
-def test_a_race_has_a_panel_with_both_scores():
-    score, margin = FIGURES["races"]().axes
-    assert [ax.get_title() for ax in (score, margin)] == ["score", "margin"]
-    curves = [line.get_ydata().tolist() for line in margin.lines]
-    assert curves == [[1, 2, 3], [3, 2, 1]]
 
 
 def test_wrong_answers_about_digits_have_another_colour():
@@ -287,13 +264,6 @@ def test_a_mosaic_holds_every_image_once():
     assert row_names(together) == {1: "both"}
 
 
-def test_a_mosaic_has_titles_beside_its_rows_and_above_its_columns():
-    [ax] = FIGURES["mosaic"]().axes
-    assert row_names(ax) == {0.5: "a", 1.5: "b"}
-    assert column_names(ax) == ["x", "y", "z"]
-    assert ax.get_xticks().tolist() == [0.5, 1.5, 2.5]
-
-
 def test_a_digit_on_grey_stands_above_its_reading_and_beside_the_recalls():
     mosaic, recalls = FIGURES["grey"]().axes
     assert column_names(mosaic) == ["1", "2", "3"]
@@ -312,13 +282,6 @@ def test_points_lie_on_the_landscape_with_its_first_row_below():
     assert landscape.origin == "lower"
     assert np.array_equal(landscape.get_array(), np.eye(3))
     assert landscape.get_clim() == (0.3, 0.7)
-
-
-def test_paths_have_a_panel_of_their_own_after_the_moments():
-    first, last = FIGURES["paths"]().axes
-    assert [first.get_title(), last.get_title()] == ["t = 0", "paths"]
-    assert np.array_equal(first.collections[1].get_offsets(), -POINTS)
-    assert [dots(line) for line in last.lines] == [[(1, 1)] * 4] * 2
 
 
 def test_gradients_go_to_the_end_of_their_training_and_recalls_have_a_row_a_loss():
