@@ -53,12 +53,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
+    versions = []
+    for name in PACKAGES:
+        versions.append(f"{name} {metadata.version(name)}")
     head = HEAD.format(
         date=time.strftime("%Y-%m-%d"),
         version=__version__,
         processor=processor(),
         python=platform.python_version(),
-        packages=", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES),
+        packages=", ".join(versions),
         rounds=rounds,
     )
     lines = [head, HEADER]
