@@ -1,5 +1,7 @@
-"""The benchmarks without their peers: a row of the table."""
+"""The benchmarks without their peers: what the scripts import, a row of the table."""
 
+import ast
+import re
 import sys
 
 import pytest
@@ -7,6 +9,31 @@ import torch
 from conftest import CHECKOUT
 
 FOLDER = CHECKOUT / "benchmarks"
+SCRIPTS = sorted(FOLDER.glob("*.py"))
+LOCAL = {script.stem for script in SCRIPTS} | sys.stdlib_module_names
+LOCAL |= {"dlapps", "labreport"}
+# Packages that are imported under another name than they are installed by.
+PACKAGES = {"lucent": "torch-lucent", "pytorch_adapt": "pytorch-adapt"}
+
+
+def imported(path):
+    """The packages, by the names they are installed by, that a script imports."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module)
+    packages = set()
+    for name in names:
+        package = name.split(".")[0]
+        if package not in LOCAL:
+            packages.add(PACKAGES.get(package, package))
+    return packages
+
+
+def required(text):
+    return set(re.findall(r'(?m)^ *"?([\w-]+)[>=]=', text))
 
 
 @pytest.fixture
@@ -17,6 +44,15 @@ def comparison(monkeypatch):
 
     yield comparison
     del sys.modules["comparison"]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_everything_imported_is_required(path):
+    project = (CHECKOUT / "pyproject.toml").read_text()
+    packages = required(re.search(r"(?ms)^dependencies = \[(.+?)^\]", project)[1])
+    for requirements in FOLDER.glob("requirements*.txt"):
+        packages |= required(requirements.read_text())
+    assert imported(path) <= packages
 
 
 def test_a_row_compares_both_formats_with_the_peer(comparison, monkeypatch):

@@ -1,10 +1,13 @@
-"""What make installs is pinned: each package that pyproject.toml names."""
+"""What make installs is pinned: each package that pyproject.toml names, for every
+system and supported Python.
+"""
 
 import sys
 from itertools import chain
 
 import pytest
 from conftest import CHECKOUT
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 
 if sys.version_info >= (3, 11):
@@ -15,6 +18,12 @@ else:
 # Builds of PyTorch differ by index, and an environment brings its own pip.
 FILES = ("pyproject.toml", "report/pyproject.toml")
 RANGES = {"torch", "torchvision", "pip"}
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+SYSTEMS = {
+    "linux": ("posix", "Linux"),
+    "win32": ("nt", "Windows"),
+    "darwin": ("posix", "Darwin"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +46,42 @@ def pins():
     return [Requirement(line) for line in lines if not line.startswith("#")]
 
 
-def test_each_dependency_has_pins_that_it_admits(required, pins):
+def holds(marker, python, system):
+    os_name, platform_system = SYSTEMS[system]
+    machine = {
+        "os_name": os_name,
+        "sys_platform": system,
+        "platform_system": platform_system,
+    }
+    return marker is None or Marker(str(marker)).evaluate(
+        {
+            **machine,
+            "python_version": python,
+            "python_full_version": f"{python}.0",
+            "platform_machine": "x86_64",
+        }
+    )
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_each_dependency_has_one_pin_that_it_admits(required, pins, python, system):
     for requirement in required:
-        if requirement.name in RANGES | {"dlapps"}:
+        if requirement.name in RANGES | {"dlapps"} or not holds(
+            requirement.marker, python, system
+        ):
             continue
-        of_name = [pin.specifier for pin in pins if pin.name == requirement.name]
-        assert of_name, f"{requirement.name}: make lock"
-        for specifier in of_name:
-            (exact,) = specifier
-            assert exact.operator == "=="
-            assert requirement.specifier.contains(exact.version), (
-                f"{requirement.name}: make lock"
-            )
+        versions = [
+            pin.specifier
+            for pin in pins
+            if pin.name == requirement.name and holds(pin.marker, python, system)
+        ]
+        assert len(versions) == 1, f"{requirement.name}: make lock"
+        (exact,) = versions[0]
+        assert exact.operator == "=="
+        assert requirement.specifier.contains(exact.version), (
+            f"{requirement.name}: make lock"
+        )
 
 
 def test_torch_stays_a_range_and_no_address_is_written(pins):

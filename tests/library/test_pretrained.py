@@ -60,6 +60,10 @@ def test_pixels_may_be_noisy_but_not_levels_up_to_255():
         network(levels.byte())
 
 
+def test_a_network_at_the_end_of_a_cell_is_one_line():
+    assert repr(tiny_network().eval()) == "PixelNetwork('tiny')"
+
+
 def test_hook_sees_what_the_layer_gave():
     network = tiny_network()
     outputs = []
