@@ -4,10 +4,7 @@
 """
 
 import argparse
-import platform
-import re
 import time
-from importlib import metadata
 from pathlib import Path
 
 import dann
@@ -18,15 +15,15 @@ import visualizing
 from comparison import HEADER, measure
 
 from dlapps import __version__
+from labreport import environment
+from labreport.report import find_report
 
 RESULTS = Path(__file__).with_name("results.md")
 TOPICS = (transfer, visualizing, dann, gan)
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn")
 HEAD = """\
 # dlapps beside its peers
 
-{date}, dlapps {version}: {processor}, one thread,
-Python {python}, {packages}; {rounds} rounds. Written by `make bench`.
+{date}, dlapps {version}: {machine}; {rounds} rounds. Written by `make bench`.
 
 A ratio is the peer's seconds divided by those of dlapps in the same round, both in
 float32: the median of all rounds, and in brackets the least and the greatest. In
@@ -38,30 +35,15 @@ says what it compares.
 """
 
 
-def processor() -> str:
-    """Name the machine's processor."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        text = ""  # not Linux
-    name = re.search(r"model name\s*:\s*(.+)", text)
-    return name[1] if name else platform.machine()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
-    versions = []
-    for name in PACKAGES:
-        versions.append(f"{name} {metadata.version(name)}")
     head = HEAD.format(
         date=time.strftime("%Y-%m-%d"),
         version=__version__,
-        processor=processor(),
-        python=platform.python_version(),
-        packages=", ".join(versions),
+        machine=environment.describe(find_report())["machine"],
         rounds=rounds,
     )
     lines = [head, HEADER]
