@@ -94,8 +94,8 @@ class _Writer:
         return [node]
 
     def _change_raw(self, node: Node) -> Tree:
-        """Keep elements of HTML, and show other raw pieces, such as List<int>, as
-        text.
+        """Keep elements of HTML, leave out styles and scripts, such as a DataFrame's,
+        and show other raw pieces, such as List<int>, as text.
         """
         language, text = node["c"]
         if is_comment(node) or text.startswith(("<style", "<script")):
