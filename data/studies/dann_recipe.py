@@ -102,7 +102,6 @@ def fit_improved(
     settings: Settings = IMPROVED,
     seed: int = 0,
     threshold: float = 0.9,
-    target_labels: Tensor | None = None,
     monitor: Monitor | None = None,
 ) -> History:
     """Train on augmented source digits and on confident predictions for the target.
@@ -111,8 +110,6 @@ def fit_improved(
 
     source: grey images (N, H, W).
     threshold: the probability from which a prediction is learnt. Above 1 none is.
-    target_labels: true labels (M,), all of which are learnt in place of the predictions
-        to measure how far the training could get.
 
     Returns the history of the loss.
     """
@@ -125,17 +122,12 @@ def fit_improved(
     teacher: Any = average.module.requires_grad_(False)
 
     def compute_loss(batch: DomainBatch, generator: torch.Generator) -> Tensor:
-        uses_target = target_labels is not None or threshold <= 1
-        if batch.progress < WARM_UP or not uses_target:
+        if batch.progress < WARM_UP or threshold > 1:
             return F.cross_entropy(network(batch.source).float(), batch.classes)
-        if target_labels is None:
-            with torch.no_grad():
-                probabilities = teacher(batch.target).float().softmax(1)
-            confidence, learnt = probabilities.max(1)
-            trusted = (confidence >= threshold).float()
-        else:
-            learnt = target_labels[batch.target_rows]
-            trusted = torch.ones(len(learnt))
+        with torch.no_grad():
+            probabilities = teacher(batch.target).float().softmax(1)
+        confidence, learnt = probabilities.max(1)
+        trusted = (confidence >= threshold).float()
         moved = random_affine(batch.target, generator)
         return joint_loss(network, batch, moved, learnt, trusted)
 

@@ -29,14 +29,12 @@ class DomainBatch(NamedTuple):
 
     source, target: pixels (N, 3, H, W).
     classes: those of the source (N,).
-    target_rows: where the target's images stand in their domain (N,).
     progress: the share of the training that is over, in [0, 1).
     """
 
     source: Tensor
     target: Tensor
     classes: Tensor
-    target_rows: Tensor
     progress: float
 
 
@@ -86,15 +84,13 @@ def draw_domain_batches(
     order = draw_rows(len(source), len(source), generator)[:number].split(size)
     target_order = draw_rows(len(target), len(source), generator)[:number].split(size)
     for step, rows in enumerate(progress(order)):
-        target_rows = target_order[step]
         pixels = batch_to_pixels(source[rows], device)
         if augment:
             pixels = augment(pixels, generator)
         yield DomainBatch(
             source=pixels,
-            target=batch_to_pixels(target[target_rows], device),
+            target=batch_to_pixels(target[target_order[step]], device),
             classes=labels[rows].to(device),
-            target_rows=target_rows,
             progress=(epoch + step / len(order)) / settings.num_epochs,
         )
 

@@ -271,24 +271,6 @@ def test_augmentation_changes_the_source_alone(way, domains, monkeypatch):
     assert torch.equal(torch.cat(seen[:4]).sum(), dann.batch_to_pixels(source).sum())
 
 
-def test_target_labels_are_learnt_in_place_of_predictions(domains, monkeypatch):
-    monkeypatch.setattr(improved, "WARM_UP", 0)
-    settings = replace(IMPROVED, num_epochs=1)
-    few = [torch.tensor(part[:32]) for part in domains]
-
-    def train(labels, threshold=0.3):
-        network = dann.ImprovedNetwork(0)
-        return improved.fit_improved(
-            network, *few, settings, threshold=threshold, target_labels=labels
-        )
-
-    right = train(few[1])
-    # A threshold is for predictions: one that trusts none changes nothing here.
-    assert train(few[1], threshold=1.1) == right
-    assert train((few[1] + 1) % 10) != right
-    assert train(None) != right
-
-
 AUGMENTATIONS = {
     "affine": pictures.random_affine,
     "textures": improved.lay,
