@@ -1,8 +1,9 @@
 """Figures of Chapter 4: mosaics of images, clouds of points, courses of trainings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -14,6 +15,8 @@ from plots.points import draw_points, name_rows
 
 # Images by the title of their row or rows: uint8 (C, S, S) or (R, C, S, S).
 Rows = Mapping[str, ArrayLike]
+# Points (N, 2) to logits (N, 1) of being real.
+Discriminator = Callable[[torch.Tensor], torch.Tensor]
 
 # From D = 0, fake, to D = 1, real.
 LANDSCAPE = LinearSegmentedColormap.from_list(
@@ -47,23 +50,29 @@ def plot_mosaic(rows: Rows, columns: Sequence[str] = (), share: float = 1.0) -> 
 @styled
 def plot_landscapes(
     real: ArrayLike,
-    games: Mapping[str, Mapping[int, tuple[ArrayLike, ArrayLike]]],
+    games: Mapping[str, Mapping[int, tuple[ArrayLike, Discriminator]]],
     reaches: Sequence[float],
 ) -> Figure:
     """Plot the points of generators over the real ones and D's landscape.
 
     real: (M, 2) in [-2, 2].
-    games: {title: {round: (points (N, 2), D (S, S) in [0, 1] from below)}}, a row each.
+    games: {title: {round: (points (N, 2), logits of D as a function of points)}}, a
+        row each.
     reaches: the axes of a row go from -reach to reach; D is drawn from -2 to 2.
     """
     num_columns = max(len(game) for game in games.values())
     figure, axes = make_figure(1.45 * len(games), len(games), num_columns)
     extent = (-REACH, REACH, -REACH, REACH)
+    axis = torch.linspace(-REACH, REACH, 60)
+    plane = torch.cartesian_prod(axis, axis).flip(1)  # row by row from below
     for row, (title, game), reach in zip(axes, games.items(), reaches, strict=True):
         row[0].set_ylabel(title)
-        for ax, (number, (points, landscape)) in zip(row, game.items(), strict=True):
+        for ax, (number, (points, discriminator)) in zip(
+            row, game.items(), strict=True
+        ):
+            landscape = discriminator(plane).sigmoid().view(60, 60)
             image = ax.imshow(
-                np.asarray(landscape),
+                landscape.detach().numpy(),
                 cmap=LANDSCAPE,
                 vmin=DOUBT[0],
                 vmax=DOUBT[1],

@@ -40,6 +40,11 @@ def make_scenes(has_pictures):
     return Scenes(class_names=names, labels=labels, has_pictures=has_pictures)
 
 
+def height_of(points):
+    """A discriminator that is the surer the higher a point lies."""
+    return points[:, 1:]
+
+
 SVM = LinearSVC(random_state=0).fit(POINTS, POINTS[:, 0] > 0)
 PIXELS = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 FIGURES = {
@@ -113,7 +118,7 @@ FIGURES = {
     ),
     "landscapes": lambda: gan.plot_landscapes(
         POINTS,
-        {"one": {5: (POINTS, np.zeros((3, 3))), 9: (-POINTS, np.eye(3))}},
+        {"one": {5: (POINTS, height_of), 9: (-POINTS, height_of)}},
         reaches=[2],
     ),
     "paths": lambda: gan.plot_paths(POINTS, {"t = 0": -POINTS}, np.ones((4, 2, 2))),
@@ -280,7 +285,9 @@ def test_points_lie_on_the_landscape_with_its_first_row_below():
     assert np.array_equal(fake.get_offsets(), -POINTS)
     [landscape] = late.images
     assert landscape.origin == "lower"
-    assert np.array_equal(landscape.get_array(), np.eye(3))
+    rows = np.asarray(landscape.get_array())
+    assert (np.diff(rows, axis=0) > 0).all()  # upwards
+    assert np.ptp(rows, axis=1).max() == 0
     assert landscape.get_clim() == (0.3, 0.7)
 
 
