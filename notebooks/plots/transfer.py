@@ -232,5 +232,5 @@ def plot_control(
     name_rows(levels, list(gains))
     steps.axvline(0, color="black", linewidth=0.8)
     levels.set_xlabel("test accuracy (%)")
-    steps.set_xlabel("gain of moving layers (points)")
+    steps.set_xlabel("gain of fine-tuning (points)")
     return figure
