@@ -83,7 +83,7 @@ class Chapter:
             got = type(figure).__name__
             raise expected("a figure of Matplotlib", got, "pass what was drawn on")
         pdf = _render(figure, "pdf", metadata={"CreationDate": None})
-        png = animation or _render(figure, "png", dpi=150)
+        png = animation or _render(figure, "png")
         # Only one made through pyplot has to be forgotten by it.
         pyplot = sys.modules.get("matplotlib.pyplot")
         if pyplot:
@@ -229,6 +229,11 @@ def _render(figure: Figure, file_format: str, **options: Any) -> bytes:
     # TrueType outlines; the default is Type 3, which some viewers draw badly.
     with mpl.rc_context({"pdf.fonttype": 42}):
         figure.savefig(
-            buffer, format=file_format, bbox_inches="tight", pad_inches=0.03, **options
+            buffer,
+            format=file_format,
+            dpi=150,  # of images in a PDF, too
+            bbox_inches="tight",
+            pad_inches=0.03,
+            **options,
         )
     return buffer.getvalue()
