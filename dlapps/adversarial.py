@@ -30,6 +30,7 @@ from dlapps.core.class_scores import (
     Images,
     check_input,
     choose_classes,
+    choose_or_predict,
     float32_logits,
     pixel_gradient,
 )
@@ -79,11 +80,6 @@ def fool(
     """
     check_counts(num_steps=num_steps)
     check_between(0, math.inf, step_size=step_size)
-    if targets is None:
-        raise ValueError(
-            "expected targets, the classes that are to win, got None; "
-            "name one for each image."
-        )
     images = check_input(network, images)
     classes = choose_classes(network, images, targets)
     x = images.clone()
@@ -158,7 +154,7 @@ def pgd(
         step_size = 2.5 * epsilon / num_steps
     check_between(0, math.inf, step_size=step_size)
     clean = check_input(network, images)
-    classes = choose_classes(network, clean, labels)
+    classes = choose_or_predict(network, clean, labels)
     x = clean
     if random_start:
         start = torch.rand(x.shape, generator=make_generator(seed), device="cpu")

@@ -68,7 +68,9 @@ def show_picture(ax: Axes, picture: np.ndarray | Tensor, title: str = "") -> Non
     """
     if isinstance(picture, Tensor):
         picture = from_pixels(picture)
-    ax.imshow(picture, cmap="gray" if np.ndim(picture) == 2 else None)
+    levels = np.asarray(picture)
+    highest = 255 if levels.dtype == np.uint8 else None  # others are stretched
+    ax.imshow(levels, cmap="gray", vmin=0 if highest else None, vmax=highest)
     ax.set_axis_off()
     ax.set_title(title)
 

@@ -116,8 +116,8 @@ class PixelNetwork(nn.Module):
 
         Raises PictureError for another shape, or values far outside [0, 1].
         """
-        # SmoothGrad's noise leaves [0, 1].
-        check_pixels(pixels, self.channels, slack=9)
+        # SmoothGrad's noise leaves [0, 1], pixels that are normalised go further.
+        check_pixels(pixels, self.channels, slack=1.5)
         output = self.backbone(self.normalisation(pixels))
         num_names = len(self.class_names)
         if num_names > output.shape[1]:

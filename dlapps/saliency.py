@@ -31,7 +31,7 @@ from dlapps.core.class_scores import (
     Images,
     check_input,
     check_network,
-    choose_classes,
+    choose_or_predict,
     chunk_size,
     copy_channels_last,
     float32,
@@ -52,7 +52,7 @@ def input_gradient(
     (N, H, W) >= 0, in logits per unit of pixel.
     """
     images = check_input(network, images)
-    classes = choose_classes(network, images, targets)
+    classes = choose_or_predict(network, images, targets)
     with float32(images):
         gradients, _ = pixel_gradient(network, images, classes)
     return gradients.abs().amax(1)
@@ -81,7 +81,7 @@ def smooth_grad(
     check_counts(num_samples=num_samples)
     check_between(0, math.inf, noise_std=noise_std)
     images = check_input(network, images)
-    classes = choose_classes(network, images, targets)
+    classes = choose_or_predict(network, images, targets)
     shape = (num_samples, *images.shape[1:])
     # Drawn on the CPU: the same noise whatever the device.
     noise = torch.randn(shape, generator=make_generator(seed), device="cpu")
@@ -112,7 +112,7 @@ def integrated_gradients(
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
-    classes = choose_classes(network, images, targets)
+    classes = choose_or_predict(network, images, targets)
     # The points and weights of the quadrature on [-1, 1] are moved to [0, 1].
     points, point_weights = np.polynomial.legendre.leggauss(num_steps)
     alphas = torch.from_numpy((points + 1) / 2).to(images).view(-1, 1, 1, 1)
@@ -142,7 +142,7 @@ def grad_cam(
     Returns (N, H, W) >= 0, enlarged bilinearly from (h, w).
     """
     images = check_input(network, images)
-    classes = choose_classes(network, images, targets)
+    classes = choose_or_predict(network, images, targets)
     size = chunk_size(images)
     maps = []
     for pictures, labels in zip(images.split(size), classes.split(size), strict=True):

@@ -127,19 +127,16 @@ class DeepFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             pixels = _read_pixels(X[start : start + batch_size], network)
             vectors = []
             for output in layer_outputs(network, pixels.to(device), layers).values():
-                vectors.append(output.mean((2, 3)) if output.ndim == 4 else output)
+                if output.ndim == 4:
+                    output = output.mean((2, 3))
+                if output.ndim != 2:
+                    raise ValueError(
+                        "expected a layer's maps (N, C, H, W) or vectors (N, D), got "
+                        f"{tuple(output.shape)}; choose another layer."
+                    )
+                vectors.append(output)
             features.append(torch.cat(vectors, dim=1).cpu().numpy())
         return np.concatenate(features)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        # Pictures are a list of paths or arrays, or one array of four axes, for which
-        # there is no tag.
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        return tags
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

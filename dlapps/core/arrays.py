@@ -43,9 +43,10 @@ def as_labels(labels: ArrayLike, number: int, num_classes: int | None = None) ->
         )
     low = int(labels.amin())
     high = int(labels.amax())
-    if low < 0 or high >= (num_classes or math.inf):
+    last = math.inf if num_classes is None else num_classes - 1
+    if low < 0 or high > last:
         raise ValueError(
-            f"expected labels from 0, of {num_classes} classes, got {low} to {high}; "
+            f"expected labels from 0 to {last}, got {low} to {high}; "
             "number the classes from 0, or make the networks of more classes."
         )
     return labels.long()

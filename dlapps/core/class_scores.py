@@ -52,17 +52,22 @@ def check_input(network: nn.Module, images: Images) -> Tensor:
     return as_pictures(images)
 
 
-def choose_classes(
+def choose_or_predict(
     network: nn.Module, images: Tensor, targets: Classes | None
 ) -> Tensor:
-    """Return the target classes as int64 (N,), the predicted ones if none are given.
+    """Return the target classes as int64 (N,), the predicted ones if none are given."""
+    if targets is None:
+        return float32_logits(network, images).argmax(1)
+    return choose_classes(network, images, targets)
+
+
+def choose_classes(network: nn.Module, images: Tensor, targets: Classes) -> Tensor:
+    """Return the target classes as int64 (N,).
 
     targets: the number of a class, or one for each image.
 
     Raises ValueError for anything else, and for a class that has no logit.
     """
-    if targets is None:
-        return float32_logits(network, images).argmax(1)
     if isinstance(targets, Tensor):
         targets = targets.cpu()
     classes = np.atleast_1d(np.asarray(targets))

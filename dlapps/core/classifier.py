@@ -14,7 +14,6 @@ from dlapps.core.training import (
     Augment,
     History,
     Means,
-    Monitor,
     count_batches,
     draw_batches,
     make_one_cycle,
@@ -35,7 +34,6 @@ def fit_classifier(
     batch_size: int = 50,
     seed: int = 0,
     augment: Augment | None = None,
-    monitor: Monitor | None = None,
 ) -> History:
     """Train a classifier by cross-entropy; return loss and accuracy.
 
@@ -46,7 +44,6 @@ def fit_classifier(
         tensor, an array or a list. uint8 is divided by 255.
     labels: whole numbers (N,) in [0, K), as a tensor, an array or a list.
     learning_rates: the parts to train, each with its highest rate.
-    monitor: as for `run_epochs`.
 
     Raises ValueError if sizes differ, and DivergenceError if a loss is not finite.
     """
@@ -76,7 +73,7 @@ def fit_classifier(
             means.add({"loss": loss, "accuracy": correct.float().mean()}, len(rows))
         return means.as_numbers()
 
-    return run_epochs(train_epoch, network, num_epochs, seed, monitor)
+    return run_epochs(train_epoch, network, num_epochs, seed)
 
 
 def as_floats(batch: Tensor) -> Tensor:

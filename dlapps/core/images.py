@@ -132,12 +132,20 @@ def stack_pixels(
     return torch.stack(pixels)
 
 
-def from_pixels(pixels: torch.Tensor) -> np.ndarray:
+def from_pixels(pixels: ArrayLike) -> np.ndarray:
     """Convert pixels in [0, 1] to levels uint8, as a PNG stores them.
 
     Pixels (C, H, W) or (N, C, H, W) give an array (H, W, C) or (N, H, W, C). Grey
     pixels (C = 1) give (H, W) or (N, H, W), which plots and files take as grey.
+
+    Raises PictureError for other shapes, and for levels.
     """
+    pixels = as_tensor(pixels)
+    if pixels.shape[-3:-2] not in ((1,), (3,)):
+        raise PictureError(
+            "expected pixels (C, H, W) or (N, C, H, W) of one channel or three, got "
+            f"{tuple(pixels.shape)}; move the channels in front."
+        )
     # Noise may leave [0, 1]; levels of 0 to 255 would all be white.
     check_pixels(pixels[None] if pixels.ndim == 3 else pixels, slack=9)
     levels = pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte()

@@ -39,10 +39,9 @@ class History(dict[str, list[Any]]):
         return self[name]
 
     def add(self, measured: Mapping[str, Any]) -> None:
-        """Append each value to the list of its name; a list appends all its values."""
+        """Append each value to the list of its name."""
         for name, value in measured.items():
-            added = value if isinstance(value, list) else [value]
-            self.setdefault(name, []).extend(added)
+            self.setdefault(name, []).append(value)
 
 
 def run_epochs(
@@ -58,7 +57,7 @@ def run_epochs(
     end, even after an error.
 
     train_epoch: a function of the epoch and a random generator, which updates the
-        network and returns its measurements by name, each a value or a list of values.
+        network and returns its measurements by name.
         The seed and the epoch seed this generator and PyTorch's default one, from which
         dropout draws.
     monitor: a function of the network and the epoch, which may return further ones.

@@ -144,16 +144,16 @@ class DomainAdversarialNetwork(nn.Module):
 
 
 class ImprovedNetwork(nn.Module):
-    """A residual network from pixels (N, 3, 28, 28) in [0, 1] to class logits (N, K).
+    """A residual network from pixels (N, 3, 28, 28) in [0, 1] to class logits (N, 10).
 
     It has ten convolutions, in residual blocks (He et al. 2016), and 0.92 M weights.
     Instance norm removes the contrast and the tint of each picture; the first
     convolution works at full resolution. The domain classifier is for `fit_dann`.
     """
 
-    def __init__(self, seed: int = 0, num_classes: int = 10) -> None:
+    def __init__(self, seed: int = 0) -> None:
         super().__init__()
-        self.num_classes = num_classes
+        self.num_classes = 10
         # The numbers in a convolution are its channels, kernel, stride and padding.
         with drawn_from(seed):
             self.feature_extractor = nn.Sequential(
@@ -176,12 +176,12 @@ class ImprovedNetwork(nn.Module):
                 nn.AdaptiveAvgPool2d(1),                    # (N, 160, 1, 1)
                 nn.Flatten(),                               # (N, 160)
             )  # fmt: skip
-            self.label_predictor = nn.Linear(160, num_classes)
+            self.label_predictor = nn.Linear(160, 10)
             self.domain_classifier = DomainClassifier(160)
         channels_last(self)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return the class logits (N, K) of pixels (N, 3, 28, 28) in [0, 1]."""
+        """Return the class logits (N, 10) of pixels (N, 3, 28, 28) in [0, 1]."""
         return self.label_predictor(self.feature_extractor(pixels))
 
 

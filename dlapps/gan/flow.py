@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from dlapps.core import paths
 from dlapps.core.arrays import as_labels, as_tensor
-from dlapps.core.checks import check_counts
+from dlapps.core.checks import check_between, check_counts
 from dlapps.core.runtime import (
     channels_last,
     device_of,
@@ -66,6 +66,7 @@ class FlowSettings:
 
     def __post_init__(self) -> None:
         check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
+        check_between(0, 1, unlabelled=self.unlabelled)
 
 
 STANDARD = FlowSettings()

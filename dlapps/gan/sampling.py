@@ -44,12 +44,28 @@ def sample(
     its mode.
 
     z: latent vectors (N, latent_dim).
-    labels: (N,), for a conditional generator only.
+    labels: (N,) in [0, K), for a conditional generator only.
+
+    Raises ValueError for other vectors and labels.
     """
     z = as_tensor(z).float()
-    if labels is None:
-        return predict(generator, z, batch_size=BATCH)
-    return predict(generator, z, as_labels(labels, len(z)), batch_size=BATCH)
+    # A generator of one's own need not have these.
+    latent_dim = getattr(generator, "latent_dim", z.shape[-1])
+    num_classes = getattr(generator, "num_classes", None)
+    if z.shape[1:] != (latent_dim,):
+        raise ValueError(
+            f"expected latent vectors (N, {latent_dim}), got {tuple(z.shape)}; "
+            "draw them by draw_latents."
+        )
+    if labels is not None:
+        labels = as_labels(labels, len(z), num_classes)
+        return predict(generator, z, labels, batch_size=BATCH)
+    if num_classes:
+        raise ValueError(
+            f"expected labels for a generator of {num_classes} classes, got none; "
+            "pass one for each latent vector."
+        )
+    return predict(generator, z, batch_size=BATCH)
 
 
 def sample_grid(generator: Any, z: Tensor) -> Tensor:

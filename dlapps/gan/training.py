@@ -94,25 +94,31 @@ def fit_gan(
     per_epoch = training.count_batches(len(levels), settings.batch_size)
     num_batches = settings.num_epochs * per_epoch
     history = History()
-    # Dropout draws from the default generator.
-    with drawn_from(seed):
-        for batch, rows in enumerate(draw_batches(len(levels), settings, seed)):
-            if batch % frame_every == 0:
-                history.add({"frames": trainer.draw_frame(), "frame_batches": batch})
-            if settings.anneal:
-                trainer.set_rates(batch / num_batches)
-            real = from_uint8(levels[rows]).to(device)
-            classes = None if labels is None else labels[rows].to(device)
-            for name, value in trainer.update(real, classes).items():
-                history.add({name: value.item()})
-    history.add({"frames": trainer.draw_frame(), "frame_batches": num_batches})
+    frames = []
+    frame_batches = list(range(0, num_batches, frame_every))
+    try:
+        # Dropout draws from the default generator.
+        with drawn_from(seed):
+            for batch, rows in enumerate(draw_batches(len(levels), settings, seed)):
+                if batch in frame_batches:
+                    frames.append(trainer.draw_frame())
+                if settings.anneal:
+                    trainer.set_rates(batch / num_batches)
+                real = from_uint8(levels[rows]).to(device)
+                classes = None if labels is None else labels[rows].to(device)
+                for name, value in trainer.update(real, classes).items():
+                    history.add({name: value.item()})
+    finally:
+        generator.eval()
+        discriminator.eval()
+    frames.append(trainer.draw_frame())
     return Training(
         settings,
         trainer.sampler.eval(),
-        discriminator.eval(),
+        discriminator,
         history,
-        frames=torch.stack(history.pop("frames")),
-        frame_batches=history.pop("frame_batches"),
+        frames=torch.stack(frames),
+        frame_batches=[*frame_batches, num_batches],
     )
 
 

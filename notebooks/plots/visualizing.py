@@ -57,7 +57,7 @@ def plot_digits(
 
     Wrong answers are orange.
 
-    rows: digits (N, 3, H, W) in [0, 1] and answers (N,) by the label of the row.
+    rows: digits (N, 1, H, W) in [0, 1] and answers (N,) by the label of the row.
     truths: (N,).
     """
     columns = len(truths)

@@ -184,7 +184,7 @@ def test_fool_gives_up_after_num_steps(dark):
         (partial(adversarial.fgsm, epsilon=8), "epsilon from 0 to 1, got 8"),
         (partial(adversarial.pgd, epsilon=0.1, num_steps=0), "num_steps >= 1, got 0"),
         (partial(adversarial.pgd, epsilon=0.1, labels=6), "classes from 0 to 5, got 6"),
-        (partial(adversarial.fool, targets=None), "expected targets"),
+        (partial(adversarial.fool, targets=None), "one for each of 5 images, got None"),
         (partial(adversarial.fool, targets=[1, 2]), "one for each of 5"),
     ],
 )

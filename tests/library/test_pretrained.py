@@ -52,7 +52,9 @@ def test_network_is_frozen_in_eval_mode_and_repeats_itself():
 def test_pixels_may_be_noisy_but_not_levels_up_to_255():
     network = tiny_network()
     pixels = torch.rand(2, 3, 8, 8)
-    assert network(8 * pixels - 4).isfinite().all()
+    assert network(pixels + 0.2 * torch.randn(2, 3, 8, 8)).isfinite().all()
+    with pytest.raises(ValueError, match="leave the normalisation to the network"):
+        network(network.normalisation(pixels.round()))
     levels = torch.full((2, 3, 8, 8), 255.0)
     with pytest.raises(ValueError, match="got values from 255 to 255; divide 0-255"):
         network(levels)

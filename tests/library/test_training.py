@@ -166,7 +166,7 @@ def test_another_seed_gives_others_and_the_default_generator_is_left_alone(
     )
 
 
-@pytest.mark.parametrize("kind", ["source only", "dann", "improved", "classifier"])
+@pytest.mark.parametrize("kind", ["source only", "dann", "improved"])
 def test_a_monitor_sees_eval_mode_and_changes_nothing(kind, data, plain):
     train = KINDS[kind]
     seen = []
@@ -257,15 +257,15 @@ def test_numpy_s_integers_are_seeds():
     )
 
     def draw(_, generator):
-        drawn = torch.rand(2, generator=generator).tolist()
-        return {"drawn": drawn, "by dropout": torch.rand(2).tolist()}
+        drawn = float(torch.rand((), generator=generator))
+        return {"drawn": drawn, "by dropout": float(torch.rand(()))}
 
     first, same, other = (
         run_epochs(draw, nn.Linear(1, 1), 2, seed) for seed in (np.int8(3), 3, 4)
     )
     assert first == same
     assert not set(first["drawn"]) & set(other["drawn"])
-    assert len(set(first["drawn"])) == 4
+    assert len(set(first["drawn"])) == 2
 
 
 def test_a_network_of_another_size_than_the_pictures_is_refused_before_the_first_step(
@@ -280,19 +280,19 @@ def test_a_network_of_another_size_than_the_pictures_is_refused_before_the_first
             fit(network, *data, SETTINGS)
 
 
-def test_an_epoch_writes_down_a_value_or_several():
+def test_an_epoch_and_its_monitor_write_down_their_values():
     def train_epoch(epoch, _):
-        return {"a": epoch, "b": [epoch] * 2}
+        return {"a": epoch, "b": 2 * epoch}
 
     def monitor(network, epoch):
         return {"c": epoch / 2}
 
     network = nn.Linear(1, 1)
     history = run_epochs(train_epoch, network, 3, 0, monitor)
-    assert history == {"a": [0, 1, 2], "b": [0, 0, 1, 1, 2, 2], "c": [0, 0.5, 1]}
+    assert history == {"a": [0, 1, 2], "b": [0, 2, 4], "c": [0, 0.5, 1]}
     assert run_epochs(train_epoch, network, 1, 0, lambda *_: None) == {
         "a": [0],
-        "b": [0, 0],
+        "b": [0],
     }
     assert history.b is history["b"]
     with pytest.raises(
