@@ -176,18 +176,3 @@ def test_fool_gives_up_after_num_steps(dark):
     examples = adversarial.fool(Mean().eval(), dark, 1, step_size=0.01, num_steps=2)
     assert not examples.success.any()
     assert (examples.steps == 2).all()
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (partial(adversarial.fgsm, epsilon=8), "epsilon from 0 to 1, got 8"),
-        (partial(adversarial.pgd, epsilon=0.1, num_steps=0), "num_steps >= 1, got 0"),
-        (partial(adversarial.pgd, epsilon=0.1, labels=6), "classes from 0 to 5, got 6"),
-        (partial(adversarial.fool, targets=None), "one for each of 5 images, got None"),
-        (partial(adversarial.fool, targets=[1, 2]), "one for each of 5"),
-    ],
-)
-def test_bad_arguments_get_one_sentence(network, images, call, message):
-    with pytest.raises(ValueError, match=message):
-        call(network, images)

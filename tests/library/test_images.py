@@ -216,15 +216,13 @@ def test_deep_levels_are_refused(tmp_path, kind):
 
 NUMBERS = {
     "a size": lambda: images.to_pixels(LEVELS[0], "64"),
-    "no size": lambda: images.to_pixels(LEVELS[0], 0),
     "a crop": lambda: images.to_pixels(LEVELS[0], crop=1.5),
     "half a seed": lambda: make_generator(1.5),
-    "no seed": lambda: make_generator(None),
     "a rate": lambda: dann.Settings(learning_rate=-0.1),
     "a rate of a part": lambda: make_one_cycle({NETWORK: -0.1}, 0, 9),
     "a step": lambda: adversarial.fool(NETWORK, PIXELS, 1, step_size=-1),
     "a radius": lambda: adversarial.pgd(NETWORK, PIXELS, "2/255"),
-    "an infinite radius": lambda: adversarial.pgd(NETWORK, PIXELS, np.inf),
+    "a radius in levels": lambda: adversarial.pgd(NETWORK, PIXELS, 8),
     "a deviation": lambda: saliency.smooth_grad(NETWORK, PIXELS, noise_std=np.nan),
     "epochs": lambda: dann.Settings(num_epochs=2.5),
 }

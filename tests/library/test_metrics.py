@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import math
 
 import pytest
 import torch
@@ -40,12 +39,11 @@ def test_points_on_the_surface_of_a_ball_are_inside():
     ) == (1, 1)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_what_is_not_finite_is_refused(value):
+def test_what_is_not_finite_is_refused():
     broken = draw(9, 0)
-    broken[[2, 5], 1] = value
+    broken[2, 1] = torch.nan
     for pair in ((draw(9, 1), broken), (broken, draw(9, 1))):
-        with pytest.raises(ValueError, match="finite features, got NaN or infinity"):
+        with pytest.raises(ValueError, match=r"^expected finite features"):
             gan.precision_recall(*pair)
 
 

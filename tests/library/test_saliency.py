@@ -197,8 +197,6 @@ REFUSED = [
     (EVERY, with_targets(5)),
     (EVERY, with_targets([0, 1])),
     (ONE, with_targets(0.5)),
-    (ONE, with_targets(True)),
-    (ONE, with_targets([None, 1, 1, 1])),
     (ONE, with_targets("tabby")),
     (ONE, lambda n, x: (ONE_SCORE, x, 0)),
     (ONE, lambda n, x: ("efficientnet_lite0", x, 0)),
