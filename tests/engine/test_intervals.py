@@ -37,21 +37,16 @@ def test_an_interval_formats_itself():
 
 @pytest.mark.parametrize(("number", "level"), [(1, 0.95), (5, 0.99)])
 def test_means_are_compared_as_by_scipy(number, level):
-    difference = FIRST.mean() - SECOND.mean()
     test = ttest_rel(FIRST, SECOND)
     found = compare(FIRST, SECOND, number, paired=True)
     low, high = test.confidence_interval(level)
+    difference = FIRST.mean() - SECOND.mean()
     assert tuple(found) == pytest.approx((difference, low, high))
     test = ttest_ind(FIRST, SECOND[:3], equal_var=False)
     found = compare(FIRST, SECOND[:3], number)
-    assert tuple(found[1:]) == pytest.approx(test.confidence_interval(level))
-
-
-def test_an_exchange_of_the_two_reverses_the_interval():
-    for paired in (True, False):
-        found = compare(FIRST, SECOND, paired=paired)
-        swapped = compare(SECOND, FIRST, paired=paired)
-        assert tuple(swapped) == pytest.approx((-found.mean, -found.high, -found.low))
+    low, high = test.confidence_interval(level)
+    difference = FIRST.mean() - SECOND[:3].mean()
+    assert tuple(found) == pytest.approx((difference, low, high))
 
 
 def test_a_mean_is_a_comparison_with_nothing_and_a_row_counts_once():
@@ -84,19 +79,14 @@ def test_mcnemar_by_hand():
     assert mcnemar(first, second).p_value == pytest.approx(2 * tails)
 
 
-def test_splits_that_share_pictures_have_a_wider_interval():
+@pytest.mark.parametrize("number", [1, 5])
+def test_splits_that_share_pictures_have_a_wider_interval(number):
     first = np.array([0.91, 0.93, 0.92, 0.95])
     second = np.array([0.90, 0.90, 0.92, 0.91])
     variance = (1 / 4 + 300 / 150) * (first - second).var(ddof=1)
-    margin = t.ppf(0.975, 3) * np.sqrt(variance)
-    found = compare_splits(first, second, num_train=150, num_test=300)
+    margin = t.ppf(1 - 0.025 / number, 3) * np.sqrt(variance)
+    found = compare_splits(first, second, 150, 300, number)
     assert tuple(found) == pytest.approx((0.02, 0.02 - margin, 0.02 + margin))
-    paired = compare(first, second, 5, paired=True)
-    corrected = compare_splits(first, second, 150, 300, number=5)
-    widening = (found.high - found.mean) / (
-        compare(first, second, paired=True).high - 0.02
-    )
-    assert corrected.high - 0.02 == pytest.approx(widening * (paired.high - 0.02))
 
 
 def test_a_proportion_is_bounded_where_scipy_s_binomial_tails_are():

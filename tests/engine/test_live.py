@@ -6,7 +6,6 @@ import pytest
 from conftest import code, text
 
 from labreport.live import LiveProse, Notebook, make_script
-from labreport.messages import read_values
 
 ABOVE = "In all {{total:.1f}}, of {{parts}}. <!-- holds: total > 5 -->"
 
@@ -86,7 +85,7 @@ def test_a_cell_that_failed_says_nothing_and_one_that_runs_again_says_it_again(s
     assert said[-1][0]["claims"] == {"total > 5": {"holds": True}}
 
 
-def test_a_sentence_that_was_written_meanwhile_is_known(said, path, project):
+def test_a_sentence_that_was_written_meanwhile_is_known(said, project):
     shell = said.pop()
     shell.run("cell-4", parts=2)
     project.write("1_first", text(ABOVE), code("parts = 2"), text("New: {{parts:.1f}}"))
@@ -104,24 +103,3 @@ def test_the_page_s_script_has_the_words_of_references_and_works(project):
     assert '"@sec-a": "Section 2.1"' in script
     assert '"[@simonyan2015very]": "(Simonyan and Zisserman 2015)"' in script
     assert "Very Deep Networks" in script
-
-
-def test_a_saved_value_is_that_of_the_first_cell_that_has_it():
-    mime = "application/vnd.labreport+json"
-
-    def ran(number):
-        said = {
-            "kind": "values",
-            "values": {},
-            "claims": {},
-            "texts": {"x": {"text": number}},
-        }
-        return [{"output_type": "display_data", "data": {mime: said}, "metadata": {}}]
-
-    cells = [text("{{x}}"), code("x = 1"), code("x = 2"), text("{{x}}")]
-    cells[1].outputs = ran("1")
-    cells[2].outputs = ran("2")
-    for number, cell in enumerate(cells):
-        cell.id = f"cell-{number}"
-    known = read_values(cells)
-    assert [known[f"cell-{n}"].texts["x"] for n in range(4)] == ["1", "1", "2", "2"]

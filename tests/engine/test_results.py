@@ -88,13 +88,6 @@ def test_a_difference_is_welch_s_and_of_shares_in_points(moons):
     assert tuple(found) == pytest.approx(compare([2.5, 3], [2.5, 3]))
 
 
-def test_a_difference_is_in_points_for_shares_and_corrected_for_many(moons):
-    gain = moons.difference("DANN", "plain", "accuracy")
-    assert gain == compare([87.5, 100.0], [50.0, 75.0])
-    corrected = moons.difference("DANN", "plain", "accuracy", 2)
-    assert corrected == compare([87.5, 100.0], [50.0, 75.0], 2)
-
-
 def test_the_scores_of_a_run_are_those_that_each_seed_has(moons):
     plain = moons.scores("plain")
     assert plain.accuracy == moons.score("plain", "accuracy")
