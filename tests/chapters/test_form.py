@@ -15,7 +15,6 @@ HIDING = {"parameters", "remove-cell", "remove-input"}
 HEADLINE = re.compile(
     r"^chapter\.headline\((?:.+\)$|\n(?: .+\n)+\)$)", re.MULTILINE
 )  # as ruff writes it
-NEXT_SENTENCE = re.compile(r"[\w)}\]*$%][.!?] [A-Z*$@]")
 
 
 def read_cells(name):
@@ -68,13 +67,3 @@ def test_verdicts_are_prose_and_not_strings_of_code(cells):
                 if isinstance(node, ast.Constant)
             ]
             assert not any(isinstance(value, str) for value in values), cell.source
-
-
-def test_markdown_has_a_sentence_a_line(cells):
-    for cell in cells:
-        if cell.cell_type == "markdown" and "question" not in cell.metadata.get(
-            "tags", []
-        ):
-            for line in cell.source.splitlines():
-                is_item = re.match(r"\d+\. ", line)  # one line, whatever it says
-                assert is_item or not NEXT_SENTENCE.search(line), line

@@ -6,13 +6,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pytest
 import torch
@@ -57,15 +54,6 @@ def make_domains() -> Domains:
     return Domains(source, target)
 
 
-def test_here_runs_are_made_in_order_and_handed_over_one_by_one():
-    made = []
-    found = sweep({seed: partial(made.append, seed) for seed in range(3)}, "runs")
-    assert next(found) == (0, None)
-    assert made == [0]
-    assert list(found) == [(1, None), (2, None)]
-    assert made == [0, 1, 2]
-
-
 def test_two_runs_are_made_at_once_and_handed_over_in_order(processes, tmp_path):
     # Functions inside of others go to the workers by value.
     def wait_for(path: Path) -> int:
@@ -87,13 +75,6 @@ def test_two_runs_are_made_at_once_and_handed_over_in_order(processes, tmp_path)
     assert len({*found.values(), os.getpid()}) == 3
 
 
-def test_a_run_that_fails_ends_the_sweep_and_no_worker(processes):
-    with processes():
-        with pytest.raises(ZeroDivisionError):
-            list(sweep({"ill": partial(divmod, 1, 0), "well": int}, "runs"))
-        assert list(sweep({"again": int}, "runs")) == [("again", 0)]
-
-
 def test_a_study_gives_the_same_in_other_processes(processes):
     domains = make_domains()
     names = ("slope 10", "weight 1")
@@ -102,11 +83,6 @@ def test_a_study_gives_the_same_in_other_processes(processes):
     with processes():
         parallel = dict(sweep(calls, "elsewhere"))
     assert parallel == serial
-
-
-def test_another_configuration_of_joblib_is_honoured(home):
-    with joblib.parallel_config("threading", n_jobs=2):
-        assert dict(sweep({0: os.getpid}, "runs")) == {0: os.getpid()}
 
 
 @pytest.mark.parametrize(("jobs", "is_here"), [("1", True), ("2", False)])
@@ -123,17 +99,10 @@ def test_the_command_makes_the_runs_in_so_many_processes(
     assert (printed == f"pids: made by {os.getpid()}\n") == is_here
 
 
-def test_a_study_is_found_by_the_results_that_it_makes():
+def test_a_study_is_found_by_the_results_that_it_makes(capsys):
     assert find_study("mnistm-networks") is dann.make_mnistm_networks
-
-
-def test_the_command_lists_the_studies_for_an_unknown_name():
-    command = [sys.executable, "-m", "studies", "mnist"]
-    folder = CHECKOUT / "data"
-    process = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert process.returncode == 2
-    assert process.stderr.startswith("studies: expected a study among mnistm, ")
-    assert process.stderr.count("\n") == 1
+    assert main(["mnist"]) == 2
+    assert "expected a study among mnistm, " in capsys.readouterr().err
 
 
 def test_a_study_that_was_stopped_goes_on_with_its_next_run(home):
