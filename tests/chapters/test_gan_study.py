@@ -10,6 +10,7 @@ from operator import itemgetter
 import numpy as np
 import pytest
 import torch
+from test_judge import make_patterns
 
 from dlapps import gan
 from dlapps.core import paths as library_paths
@@ -133,17 +134,8 @@ def test_distortion_moves_each_image_and_puts_half_on_grey():
 
 
 def test_gan_train_falls_when_fakes_lack_classes(monkeypatch):
-    def draw_stripes(number):
-        """Horizontal or vertical stripes of five widths, and their labels."""
-        labels = torch.arange(number) % 10
-        images = torch.randint(40, (number, 32, 32))
-        for image, label in zip(images, labels.tolist(), strict=True):
-            stripes = (torch.arange(32) // (1 + label % 5) % 2) * 200
-            image += stripes[:, None] if label < 5 else stripes
-        return images.byte(), labels
-
-    monkeypatch.setattr(gan_judge, "load_images", lambda split: draw_stripes(100))
-    fakes, labels = draw_stripes(400)
+    monkeypatch.setattr(gan_judge, "load_images", lambda split: make_patterns(100, 1))
+    fakes, labels = make_patterns(400)
     assert gan_judge.teach(fakes, labels, 0) > 0.95
     few = labels < 5
     assert 0.4 < gan_judge.teach(fakes[few], labels[few], 0) <= 0.5

