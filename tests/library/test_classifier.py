@@ -44,17 +44,6 @@ def test_a_part_may_keep_to_eval_mode(problem):
     assert not torch.equal(network[0].weight, torch.ones(5))
 
 
-def test_lists_and_arrays_train_as_tensors_do(problem):
-    inputs, labels = problem
-    expected = fit(problem, num_epochs=2).loss
-    forms = [
-        (inputs.numpy(), labels.tolist()),
-        (inputs.double().tolist(), labels.byte().numpy()),
-    ]
-    for form in forms:
-        assert fit(form, make_classifier(), num_epochs=2).loss == expected
-
-
 def test_uint8_is_taken_as_pixels():
     def augment(pixels, generator):
         return pixels.flip(3)

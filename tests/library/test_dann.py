@@ -137,12 +137,6 @@ def test_the_schedule_is_a_constant_or_a_function_of_the_progress(domains):
     assert dann.Settings(schedule=-1).weight(0.5) == -1
 
 
-def test_lists_arrays_and_tensors_are_one(domains):
-    source, labels, target = domains
-    given = (source, labels.tolist(), torch.tensor(target))
-    assert train_dann(given)[1] == train_dann(domains)[1]
-
-
 def test_any_network_predicts_in_eval_mode_and_keeps_its_mode(domains):
     assert dann.predict(nn.Flatten(), domains[0]).shape == (64, 3 * 28 * 28)
     network = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Dropout(0.5))

@@ -80,7 +80,7 @@ def test_samples_are_of_the_class_asked_for(learnt, halves):
     assert correct.float().mean() > 0.9
 
 
-def test_a_sample_follows_the_velocity_in_equal_steps(monkeypatch):
+def test_a_sample_follows_the_velocity_in_equal_steps():
     network = make_network()
     labels = torch.tensor([0, 1])
     x = torch.randn(2, 1, 8, 8, generator=make_generator(3))

@@ -48,20 +48,19 @@ def labels():
     return torch.arange(30) % 3
 
 
-def own(size=16):
+def own():
     """A generator and a discriminator of linear layers, the same at each call."""
-    numbers = size * size
     with torch.random.fork_rng():
         torch.manual_seed(0)
         generator = nn.Sequential(
-            nn.Linear(5, numbers, bias=False),
-            nn.BatchNorm1d(numbers),
+            nn.Linear(5, 256, bias=False),
+            nn.BatchNorm1d(256),
             nn.Tanh(),
-            nn.Unflatten(1, (1, size, size)),
+            nn.Unflatten(1, (1, 16, 16)),
         )
         discriminator = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(numbers, 8),
+            nn.Linear(256, 8),
             nn.ReLU(),
             nn.Dropout(),
             nn.Linear(8, 1),

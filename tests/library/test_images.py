@@ -21,12 +21,6 @@ def test_full_contrast_goes_from_0_to_1_and_a_flat_picture_stays_flat():
     assert not images.stretch(np.full((2, 2, 3), 7, np.uint8)).any()
 
 
-def test_grey_is_copied_to_three_channels():
-    pixels = images.to_pixels(np.full((5, 5), 128, np.uint8), 5)
-    assert torch.equal(pixels[0], pixels[1])
-    assert torch.equal(pixels[0], pixels[2])
-
-
 def test_what_is_transparent_is_white():
     shades = np.array(
         [[[200, 100, 0, 255], [200, 100, 0, 0], [200, 100, 0, 51]]], np.uint8
@@ -35,11 +29,6 @@ def test_what_is_transparent_is_white():
     assert np.array_equal(
         images.from_pixels(images.stack_pixels([shades], (1, 3)))[0], on_white
     )
-    grey = Image.merge(
-        "LA",
-        [Image.new("L", (2, 1), 40), Image.fromarray(np.array([[255, 0]], np.uint8))],
-    )
-    assert np.array_equal(np.asarray(images.to_picture(grey))[0, :, 0], [40, 255])
     palette = Image.new("P", (2, 1))
     palette.putpalette([10, 20, 30, 40, 50, 60])
     palette.putpixel((1, 0), 1)

@@ -197,7 +197,6 @@ REFUSED = [
     (EVERY, with_targets(5)),
     (EVERY, with_targets([0, 1])),
     (ONE, with_targets(0.5)),
-    (ONE, with_targets("tabby")),
     (ONE, lambda n, x: (ONE_SCORE, x, 0)),
     (ONE, lambda n, x: ("efficientnet_lite0", x, 0)),
     ([saliency.guided_backprop], lambda n, x: (ASIDE, x, 1)),
@@ -241,11 +240,6 @@ def test_two_methods_take_the_precision_of_the_caller(explain, network, images):
     takes_it = explain in (METHODS["smooth_grad"], METHODS["grad_cam"])
     assert found.dtype == torch.float32
     assert torch.equal(found, expected) != takes_it
-
-
-def test_more_small_pictures_than_large_ones_go_through_at_once():
-    assert class_scores.chunk_size(torch.empty(1, 3, 28, 28)) > class_scores.CHUNK
-    assert class_scores.chunk_size(torch.empty(1, 3, 224, 224)) == class_scores.CHUNK
 
 
 @pytest.mark.parametrize("format", [torch.contiguous_format, torch.channels_last])

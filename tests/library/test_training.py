@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from dlapps import dann, gan
-from dlapps.core import runtime
 from dlapps.core.classifier import fit_classifier
 from dlapps.core.training import (
     DivergenceError,
@@ -244,18 +243,13 @@ def test_an_example_alone_in_the_last_batch_is_left_out(fit, data):
 
 @pytest.mark.parametrize(
     ("number", "batch_size", "size"),
-    [(32, 16, 32), (33, 16, 32), (34, 16, 34), (1, 16, 1), (2, 1, 2), (1, 1, 1)],
+    [(33, 16, 32), (34, 16, 34), (1, 16, 1), (2, 1, 2)],
 )
 def test_an_epoch_takes_all_examples_but_one_alone(number, batch_size, size):
     assert epoch_size(number, batch_size) == size
 
 
 def test_numpy_s_integers_are_seeds():
-    assert torch.equal(
-        torch.rand(3, generator=runtime.make_generator(np.int8(3))),
-        torch.rand(3, generator=runtime.make_generator(3)),
-    )
-
     def draw(_, generator):
         drawn = float(torch.rand((), generator=generator))
         return {"drawn": drawn, "by dropout": float(torch.rand(()))}
@@ -266,18 +260,6 @@ def test_numpy_s_integers_are_seeds():
     assert first == same
     assert not set(first["drawn"]) & set(other["drawn"])
     assert len(set(first["drawn"])) == 2
-
-
-def test_a_network_of_another_size_than_the_pictures_is_refused_before_the_first_step(
-    data,
-):
-    network = dann.DomainAdversarialNetwork(0)
-    network.feature_extractor = nn.Sequential(
-        nn.Flatten(), nn.Linear(3 * 16 * 16, 2352)
-    )
-    for fit in (train_first, dann.fit_dann):
-        with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-            fit(network, *data, SETTINGS)
 
 
 def test_an_epoch_and_its_monitor_write_down_their_values():

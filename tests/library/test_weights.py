@@ -14,10 +14,6 @@ from studies.weights import save_network
 class Settings:
     width: int = 2
 
-    def __post_init__(self):
-        if self.width < 1:
-            raise ValueError("expected width >= 1")
-
 
 @dataclasses.dataclass(frozen=True)
 class Trial(Settings):
