@@ -75,6 +75,13 @@ def test_two_runs_are_made_at_once_and_handed_over_in_order(processes, tmp_path)
     assert len({*found.values(), os.getpid()}) == 3
 
 
+def test_a_run_that_fails_ends_the_sweep_and_no_worker(processes):
+    with processes():
+        with pytest.raises(ZeroDivisionError):
+            list(sweep({"ill": partial(divmod, 1, 0), "well": int}, "runs"))
+        assert list(sweep({"again": int}, "runs")) == [("again", 0)]
+
+
 def test_a_study_gives_the_same_in_other_processes(processes):
     domains = make_domains()
     names = ("slope 10", "weight 1")
