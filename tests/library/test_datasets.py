@@ -59,11 +59,6 @@ def test_labels_of_maps_are_read_without_the_features(monkeypatch):
     assert new_labels.tolist() == np.repeat(np.arange(15), 10).tolist()
 
 
-def test_unknown_split():
-    with pytest.raises(ValueError, match="a split among train, test, got 'val'"):
-        datasets.load_mnist("val")
-
-
 def make_digits(path):
     random = np.random.default_rng(0)
     table = np.column_stack(

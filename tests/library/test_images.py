@@ -204,7 +204,6 @@ def test_deep_levels_are_refused(tmp_path, kind):
 
 
 NUMBERS = {
-    "a size": lambda: images.to_pixels(LEVELS[0], "64"),
     "a crop": lambda: images.to_pixels(LEVELS[0], crop=1.5),
     "half a seed": lambda: make_generator(1.5),
     "a rate": lambda: dann.Settings(learning_rate=-0.1),

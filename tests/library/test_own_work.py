@@ -9,7 +9,7 @@ import torch
 from conftest import draw_bars
 from torch import nn
 
-from dlapps import adversarial, dann, gan, pretrained, saliency
+from dlapps import adversarial, dann, datasets, gan, pretrained, saliency
 from dlapps.class_visualization import visualize
 from dlapps.core.classifier import fit_classifier
 from dlapps.core.images import from_pixels
@@ -128,6 +128,7 @@ REFUSED = [
     lambda: gan.Settings(loss="saturated"),
     lambda: gan.Settings(batch_size=0),
     lambda: gan.load("wgan"),
+    lambda: datasets.load_mnist("val"),
     lambda: dann.load_trained("improved"),
     lambda: dann.fit_source_only(nn.Linear(4, 2), LEVELS, [0, 1]),
     lambda: dann.fit_dann(nn.Linear(4, 2), LEVELS, [0, 1], LEVELS),

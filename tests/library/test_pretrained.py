@@ -107,11 +107,10 @@ def test_likeliest_classes_come_with_their_probabilities():
     network = pretrained.wrap(
         module, (0.0,), (1.0,), class_names=("cat", "dog", "bird")
     )
-    ((first, second),) = network.predict(torch.full((1, 1, 2, 2), 0.25), k=2)
-    assert first == ("bird", pytest.approx(np.e / (np.e + 2)))
-    assert second[1] == pytest.approx(1 / (np.e + 2))
-    assert len(network.predict(torch.full((1, 1, 2, 2), 0.25))[0]) == 3
     pixels = torch.tensor([0.25, 0.0]).view(2, 1, 1, 1).expand(2, 1, 2, 2)
+    likeliest, _ = network.predict(pixels, k=2)[0]
+    assert likeliest == ("bird", pytest.approx(np.e / (np.e + 2)))
+    assert len(network.predict(pixels)[0]) == 3
     assert network.classify(pixels) == ["bird", "cat"]
     with pytest.raises(images.PictureError, match="leave the normalisation to"):
         network.predict(pixels * 5)
@@ -182,9 +181,8 @@ def test_classifiers_read_photos(name):
     pictures = [photos.images[photos.names.index(photo)] for photo in chosen]
     pixels = images.stack_pixels(pictures, crop=network.crop)
     for logits, word in zip(network(pixels), chosen.values(), strict=True):
-        assert any(
-            word in network.class_names[index] for index in logits.topk(3).indices
-        )
+        likeliest = [network.class_names[index] for index in logits.topk(3).indices]
+        assert word in " ".join(likeliest)
 
 
 @pytest.mark.mirror
