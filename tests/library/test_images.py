@@ -128,7 +128,7 @@ def test_pixels_become_what_a_file_stores_grey_ones_without_channels():
     for pictures in (grey, colours):
         pixels = images.as_pictures(pictures)
         assert np.array_equal(images.from_pixels(pixels), pictures)
-        assert np.array_equal(images.from_pixels(pixels[0]), pictures[0])
+        assert np.array_equal(images.from_pixels(0.999 * pixels[0]), pictures[0])
     pixels = images.to_pixels(colours[0], (6, 5))
     assert pixels.dtype == torch.float32
     assert np.array_equal(images.from_pixels(pixels), colours[0])
