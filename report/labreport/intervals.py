@@ -1,9 +1,9 @@
-"""A mean, a difference or a ratio with its 95 % interval: a function for each case.
+"""A mean or a difference with its 95 % interval: a function for each case.
 
-A difference is shown where its interval excludes 0, a ratio where it excludes 1.
-`number` says how many comparisons one table or sentence makes. Each interval then has
-the level 1 - .05 / number, so that all of them hold together with a probability of at
-least 95 % (Bonferroni).
+A difference is shown where its interval excludes 0. `number` says how many
+comparisons one table or sentence makes. Each interval then has the level
+1 - .05 / number, so that all of them hold together with a probability of at least 95 %
+(Bonferroni).
 
 Scores are float (N, ...). What belongs together, such as the classes of one picture, is
 one row and counts once, as its mean. Raises LabreportError for fewer than two rows, and
@@ -33,20 +33,6 @@ class Interval(NamedTuple):
     def __format__(self, form: str) -> str:
         form = form or ".3g"
         return f"{self.mean:{form}} ({self.low:{form}} to {self.high:{form}})"
-
-
-class McNemar(NamedTuple):
-    """How many examples only one of two classifiers has right, and what that shows.
-
-    low, high: the interval of the difference of their accuracies.
-    """
-
-    only_first: int
-    only_second: int
-    difference: float
-    low: float
-    high: float
-    p_value: float
 
 
 def mean(values: ArrayLike, number: int = 1) -> Interval:
@@ -81,32 +67,6 @@ def compare(
     test = ttest_ind(first_rows, second_rows, equal_var=False)
     low, high = test.confidence_interval(1 - 0.05 / number)
     return Interval(difference, float(low), float(high))
-
-
-def ratio(first: ArrayLike, second: ArrayLike, number: int = 1) -> Interval:
-    """Geometric mean of the first scores over that of the second.
-
-    It is `compare` of their logarithms, so all scores are positive.
-    """
-    logarithms = compare(np.log(first), np.log(second), number)
-    return Interval._make(np.exp(logarithms).tolist())
-
-
-def mcnemar(first: ArrayLike, second: ArrayLike, number: int = 1) -> McNemar:
-    """McNemar's exact test (1947) of two classifiers on the same examples.
-
-    first, second: booleans (N,), whether each example is right. The p-value is that of
-    b heads in b + c tosses of a fair coin, two-sided, with b and c the examples that
-    only one has right; it is not corrected. The interval, of paired differences, is
-    good from about 1,000 examples on.
-    """
-    only_first = int(np.greater(first, second).sum())
-    only_second = int(np.greater(second, first).sum())
-    # Of no such example p is 1, as it is of a single one.
-    test = binomtest(only_first, max(1, only_first + only_second))
-    p_value = float(test.pvalue)
-    difference, low, high = compare(first, second, number, paired=True)
-    return McNemar(only_first, only_second, difference, low, high, p_value)
 
 
 def compare_splits(

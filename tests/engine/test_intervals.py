@@ -1,7 +1,5 @@
 """Intervals agree with scipy and with cases done by hand."""
 
-from math import comb
-
 import numpy as np
 import pytest
 from scipy.stats import binom, t, ttest_ind, ttest_rel
@@ -11,22 +9,12 @@ from labreport.intervals import (
     Interval,
     compare,
     compare_splits,
-    mcnemar,
     mean,
     proportion,
-    ratio,
 )
 
 FIRST = np.random.default_rng(3).normal(0.8, 0.01, 5)
 SECOND = np.random.default_rng(4).normal(0.8, 0.01, 5)
-
-
-def make_answers(both, only_first, only_second, neither):
-    """Whether each of two classifiers is right, for so many examples of each kind."""
-    counts = [both, only_first, only_second, neither]
-    first = np.repeat([True, True, False, False], counts)
-    second = np.repeat([True, False, True, False], counts)
-    return first, second
 
 
 def test_an_interval_formats_itself():
@@ -56,27 +44,6 @@ def test_a_mean_is_a_comparison_with_nothing_and_a_row_counts_once():
     assert compare(rows, rows[:2]) == compare(rows.mean(1), rows[:2].mean(1))
     assert tuple(mean([0.5, 0.5, 0.5])) == (0.5, 0.5, 0.5)
     assert mean(np.arange(10) < 8, 2) == proportion(8, 10, 2)
-
-
-def test_a_ratio_is_a_difference_of_logarithms():
-    found = ratio(FIRST, SECOND, 3)
-    logarithms = compare(np.log(FIRST), np.log(SECOND), 3)
-    assert np.log(tuple(found)) == pytest.approx(tuple(logarithms))
-
-
-def test_mcnemar_by_hand():
-    first, second = make_answers(500, 60, 40, 400)
-    found = mcnemar(first, second)
-    deviation = (first.astype(float) - second).std(ddof=1)
-    margin = t.ppf(0.975, 999) * deviation / np.sqrt(1000)
-    assert found[:3] == (60, 40, 0.02)
-    assert found[3:5] == pytest.approx((0.02 - margin, 0.02 + margin))
-    assert mcnemar(second, first).p_value == found.p_value
-    assert mcnemar(first, second, 4).high > found.high
-    assert mcnemar(first, first) == (0, 0, 0, 0, 0, 1)
-    first, second = make_answers(80, 9, 2, 9)
-    tails = sum(comb(11, k) for k in range(3)) / 2**11
-    assert mcnemar(first, second).p_value == pytest.approx(2 * tails)
 
 
 @pytest.mark.parametrize("number", [1, 5])
