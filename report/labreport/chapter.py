@@ -139,7 +139,6 @@ class Chapter:
         value: Any,
         what: str,
         form: str = ".1%",
-        practical: float | None = None,
         published: float | None = None,
         work: str | None = None,
     ) -> None:
@@ -148,8 +147,7 @@ class Chapter:
 
         value: a number, or an object that has a mean and formats itself, such as an
         interval. what: what was measured, in plain words. form: Python's format of this
-        number and of those beside it, by default a share in per cent. practical: the
-        same under other settings, in a column that report.toml names. published: what
+        number and of the published one, by default a share in per cent. published: what
         `work`, a key of report/references.bib, reports. Raises LabreportError for
         published without work, and for what is no finite number or does not fit `form`.
         """
@@ -159,12 +157,10 @@ class Chapter:
         mean = value if hasattr(value, "item") else getattr(value, "mean", value)
         text = write_value(value, form, name)
         message: dict[str, Any] = {"name": name, "what": what, "form": form}
-        message |= {"work": work, "text": text, "value": as_scalar(mean), "written": {}}
-        for column, number in (("practical", practical), ("published", published)):
-            message[column] = as_scalar(number)
-            message["written"][column] = ""
-            if number is not None:
-                message["written"][column] = write_value(number, form, name)
+        message |= {"work": work, "text": text, "value": as_scalar(mean)}
+        message["published"] = ""
+        if published is not None:
+            message["published"] = write_value(published, form, name)
         _show("headline", message, f"★ {what}: {text}")
 
 

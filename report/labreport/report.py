@@ -43,9 +43,8 @@ class TitlePage:
     rights: a sentence about the printed pictures. how_to_read: paragraphs before the
     first chapter, with a blank line between them. packages: those whose versions the
     last page names. cover: TeX above the title. glance: what a reader should know of
-    the results at a glance. practical: the head of their column of
-    `Chapter.headline(practical=...)`. precomputed: what the last page says of results
-    that no notebook computes, a clause without a full stop.
+    the results at a glance. precomputed: what the last page says of results that no
+    notebook computes, a clause without a full stop.
     """
 
     title: str
@@ -56,7 +55,6 @@ class TitlePage:
     packages: Sequence[str] = ()
     cover: str = ""
     glance: str = ""
-    practical: str = "Other settings"
     precomputed: str = ""
 
 

@@ -33,7 +33,7 @@ def test_a_notebook_outside_a_report_has_a_chapter_too(chapter):
         ("show_table", ([{"a": NAN}], "three", "Three."), "a finite number for a cell"),
         ("show_table", ({"a": 1}, "three", "Three."), "rows {column: cell} or a"),
         ("headline", ("three", Score(NAN, 0.1, 2), "Three"), "a finite number for"),
-        ("headline", ("three", 3, "Three", ".1%", None, 0.2), "is published, got none"),
+        ("headline", ("three", 3, "Three", ".1%", 0.2), "is published, got none"),
         ("headline", ("three", "3", "Three"), "a format that fits three, got '.1%'"),
     ],
 )
