@@ -100,7 +100,7 @@ lab: $(REPORT) ## open Chapter 1 in JupyterLab; what runs there changes nothing 
 	@PYTHONPATH=report JUPYTER_PATH="$(abspath $(VENV))/share/jupyter$${JUPYTER_PATH:+:$$JUPYTER_PATH}" \
 	    $(BIN)/jupyter lab $(ALLOW_ROOT) --ContentsManager.post_save_hook=save_hook.refresh notebooks/1_transfer_learning.ipynb
 
-check: $(REPORT) ## unanswered questions, unused numbers, figures never referred to
+check: $(REPORT) ## mistakes, unanswered questions, figures never referred to
 	@$(BIN)/labreport check
 
 format: $(DEV) ## format and fix the code

@@ -81,7 +81,9 @@ def build(editions: Sequence[str], run: Run, say: Say) -> None:
             say(f"{edition}: up to date")
         else:
             outdated.append(edition)
-    if not outdated:
+    # Another profile may have written the results since.
+    made = run.build / "results.sha256"
+    if not outdated and made.is_file() and made.read_text() == inputs:
         return
     # Slow to import, and not needed where all is up to date.
     from labreport.contents import collect
@@ -89,6 +91,7 @@ def build(editions: Sequence[str], run: Run, say: Say) -> None:
     contents = collect(run, documents, works)
     results = json.dumps(contents.results, indent=1, ensure_ascii=False)
     write_atomically(run.build / "results.json", f"{results}\n".encode())
+    write_atomically(made, inputs.encode())
     for edition in outdated:
         WRITERS[edition](contents, say)
         write_atomically(run.build / f"{edition}.sha256", inputs.encode())

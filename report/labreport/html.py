@@ -55,6 +55,7 @@ def _write_page(chapter: Chapter, copy: NotebookNode, around: str) -> str:
         options = ["--from", READER, "--to", "html", "--mathml", "--wrap=none"]
         options += [
             "--embed-resources",
+            "--fail-if-warnings",  # such as a picture that is missing
             f"--template={template}",
             f"--metadata=pagetitle:{chapter.name}",
         ]

@@ -160,6 +160,10 @@ def test_under_smoke_a_false_claim_is_not_marked(ran):
     assert "does not hold" in page(ran)
     assert main(["html", "--profile", "smoke", "--strict"]) == 0
     assert "does not hold" not in page(ran)
+    # An edition that is up to date is refused still, whichever was built in between.
+    assert main(["html", "--strict"]) == 2
+    assert main(["notebooks", "--profile", "smoke"]) == 0
+    assert main(["html", "--strict"]) == 2
 
 
 def test_what_writes_in_one_folder_waits_for_another(ran, capsys):
