@@ -142,7 +142,6 @@ def has_outputs(notebook: nbformat.NotebookNode) -> bool:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
-    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     monkeypatch.delenv("DLAPPS_DATA", raising=False)
     return Project(tmp_path)
 

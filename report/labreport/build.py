@@ -57,11 +57,12 @@ def find_stale(documents: Iterable[Document], run: Run) -> list[Source]:
     return stale
 
 
-def build(editions: Sequence[str], run: Run, say: Say) -> None:
+def build(editions: Sequence[str], run: Run, say: Say) -> list[str]:
     """Write these editions (html, notebooks, pdf) of all chapters, and results.json.
 
-    The stale chapters run first. Raises LabreportError for a mistake; the last good
-    edition stays.
+    The stale chapters run first. Returns the sentences that the run contradicts, which
+    are said before an edition can fail. Raises LabreportError for a mistake; the last
+    good edition stays.
     """
     sources = run.report.sources()
     documents, works = read_report(sources, run)
@@ -84,7 +85,7 @@ def build(editions: Sequence[str], run: Run, say: Say) -> None:
     # Another profile may have written the results since.
     made = run.build / "results.sha256"
     if not outdated and made.is_file() and made.read_text() == inputs:
-        return
+        return _list_refuted(run, say)
     # Slow to import, and not needed where all is up to date.
     from labreport.contents import collect
 
@@ -92,9 +93,20 @@ def build(editions: Sequence[str], run: Run, say: Say) -> None:
     results = json.dumps(contents.results, indent=1, ensure_ascii=False)
     write_atomically(run.build / "results.json", f"{results}\n".encode())
     write_atomically(made, inputs.encode())
+    refuted = _list_refuted(run, say)
     for edition in outdated:
         WRITERS[edition](contents, say)
         write_atomically(run.build / f"{edition}.sha256", inputs.encode())
+    return refuted
+
+
+def _list_refuted(run: Run, say: Say) -> list[str]:
+    refuted = json.loads((run.build / "results.json").read_bytes())["refuted"]
+    if refuted:
+        say("Sentences that do not hold in this run, and are marked in the text:")
+    for line in refuted:
+        say(f"  {line}")
+    return refuted
 
 
 def _digest_inputs(sources: Iterable[Source], run: Run) -> str:

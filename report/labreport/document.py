@@ -23,6 +23,7 @@ from labreport.calls import (
     parse_code,
 )
 from labreport.expressions import (
+    CODE,
     find_claim,
     mark_markdown,
     one_line,
@@ -41,6 +42,13 @@ TAGS += "exercise appendix raises-exception"
 ELEMENT = re.compile(
     r"</?(a|b|br|center|code|del|details|div|em|i|img|ins|kbd|mark|p|pre|s|small|span"
     r"|strong|su[bp]|summary|table|tbody|t[dhr]|thead|u)\b[^<>]*>"
+)
+# What an edition in Markdown writes anew; between these pieces, all stays as typed.
+PIECE = re.compile(
+    rf"{CODE}|\{{\{{(?P<inner>[^{{}}]+)\}}\}}|(?P<token>{REFERENCE_OR_CITATION})"
+    r"|(?P<comment><!--.*?-->)|(?P<tag></?[A-Za-z][\w-]*(?:\s[^<>]*)?/?>)"
+    r"|(?:\$\$|\\begin\{equation\*?\})(?P<tex>.+?)(?:\$\$|\\end\{equation\*?\})"
+    r"|\s*\{#sec-[^}]*\}|(?m:^(?P<heading>#{1,3} +))"
 )
 _QUESTION = re.compile(r"\*\*Question (\d+[a-z]?)( ★)?( Bonus)?\*\*\s*")
 
@@ -111,6 +119,15 @@ class Part:
         claims.pop("", None)
         return claims
 
+    @property
+    def headings(self) -> list[Heading]:
+        """Return the headings of its prose that have a number."""
+        found: list[Heading] = []
+        for node in nodes(self.tree):
+            if node["t"] == "Header" and node["c"][0] <= 3:
+                found.append(read_heading(node))
+        return found
+
 
 @dataclass
 class Document:
@@ -132,12 +149,7 @@ class Document:
     @property
     def headings(self) -> list[Heading]:
         """Return the headings that have a number."""
-        found: list[Heading] = []
-        for text in self.texts:
-            for node in nodes(text.tree):
-                if node["t"] == "Header" and node["c"][0] <= 3:
-                    found.append(read_heading(node))
-        return found
+        return [heading for part in self.parts for heading in part.headings]
 
     @property
     def answers(self) -> dict[str, str]:
@@ -248,6 +260,7 @@ def _number(document: Document) -> None:
     for part in document.parts:
         try:
             numbering.number_prose(part.tree, part.position)
+            _require_headings(part)
             for shown in part.floats:
                 numbering.number_float(shown.kind, shown.name, part.position)
         except LabreportError as error:
@@ -263,6 +276,27 @@ def _number(document: Document) -> None:
         sentence = expected(missing, "none", "write it")
         document.mistakes.append(f"{name}, cell 1: {sentence}")
     document.labels = numbering.labels
+
+
+def _require_headings(part: Part) -> None:
+    """Raise LabreportError where lines that begin like a heading are not as many as the
+    headings: the editions in Markdown would number others.
+    """
+    typed = _count_headings(part.cell.source)
+    if part.text and typed != len(part.headings):
+        wanted = "each heading, and nothing else, on a line that begins with # Title"
+        got = f"headings: {len(part.headings)}, such lines: {typed}"
+        raise expected(wanted, got, "write it so, outside quotations")
+
+
+def _count_headings(markdown: str) -> int:
+    count = 0
+    for match in PIECE.finditer(markdown):
+        if match["heading"]:
+            count += 1
+        elif match["token"]:  # brackets may hold more than a citation
+            count += _count_headings(match["token"][1:])
+    return count
 
 
 class Visibility(NamedTuple):

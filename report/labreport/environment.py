@@ -79,7 +79,6 @@ def describe(report: Report) -> dict[str, str]:
     The packages are those that report.toml names, since their versions may change a
     number of the report.
     """
-    seconds = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
     facts = [_cpu_model(), f"{os.cpu_count()} cores", f"threads: {num_threads()}"]
     facts += [value for value in library_settings().values() if isinstance(value, str)]
     facts += [
@@ -96,7 +95,7 @@ def describe(report: Report) -> dict[str, str]:
     return {
         "machine": ", ".join(facts),
         "commit": _commit(report),
-        "date": time.strftime("%Y-%m-%d", time.gmtime(seconds)),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
 
 

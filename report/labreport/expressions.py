@@ -13,7 +13,7 @@ from labreport import LabreportError, expected
 
 # What code shows is neither a placeholder nor a comment. Code in a line ends with its
 # paragraph, a block of code may contain blank lines.
-_BLOCK = r"(?P<fence>`{3,})(?!`).+?(?<!`)(?P=fence)(?!`)"
+_BLOCK = r"(?P<fence>`{3,}|~{3,})(?![`~]).+?(?<![`~])(?P=fence)(?![`~])"
 _INLINE = r"(?P<tick>`{1,2})(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)(?P=tick)(?!`)"
 CODE = f"(?s){_BLOCK}|{_INLINE}"
 _MARKED = re.compile(

@@ -9,20 +9,13 @@ from dataclasses import dataclass
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
-from labreport.document import ELEMENT, Document
-from labreport.expressions import CODE, find_claim, one_line
+from labreport.document import ELEMENT, PIECE, Document
+from labreport.expressions import find_claim, one_line
 from labreport.live import FALSE
 from labreport.messages import FLOATS, MIME
-from labreport.numbering import Heading, full_label, read_heading
-from labreport.pandoc import Tree, nodes, write
-from labreport.texts import REFERENCE_OR_CITATION
+from labreport.numbering import Heading, full_label
+from labreport.pandoc import Tree, write
 
-_PIECE = re.compile(
-    rf"{CODE}|\{{\{{(?P<inner>[^{{}}]+)\}}\}}|(?P<token>{REFERENCE_OR_CITATION})"
-    r"|(?P<comment><!--.*?-->)|(?P<tag></?[A-Za-z][\w-]*(?:\s[^<>]*)?/?>)"
-    r"|(?:\$\$|\\begin\{equation\*?\})(?P<tex>.+?)(?:\$\$|\\end\{equation\*?\})"
-    r"|\s*\{#sec-[^}]*\}|(?m:^(?P<heading>#{1,3} +))"
-)
 _LABEL = re.compile(r"\s*\\label\{eq-([^}]*)\}")
 
 
@@ -49,7 +42,7 @@ class Filler:
             if match["token"]:
                 token = match["token"]
                 if token.startswith("[") and one_line(token) not in answers:  # a link
-                    return "[" + _PIECE.sub(write_piece, token[1:])
+                    return "[" + PIECE.sub(write_piece, token[1:])
                 return answers.get(one_line(token), token)
             if match["comment"]:
                 claim = find_claim(match["comment"])
@@ -67,7 +60,7 @@ class Filler:
                 return f"{match['heading']}{anchor(heading.label)}{heading.number} "
             return match[0] if match["fence"] or match["tick"] else ""
 
-        return _PIECE.sub(write_piece, markdown)
+        return PIECE.sub(write_piece, markdown)
 
     def caption(self, label: str) -> str:
         """Return the caption of a figure or a table as the code has it now; "" if code
@@ -103,14 +96,11 @@ def fill_notebook(
     """Fill in a chapter's notebook, in place, and take out of its outputs what only a
     page's script or a build reads. At its end stand the works that it cites.
     """
-    trees = {part.cell.id: part.tree for part in filler.document.parts}
+    headings = {part.cell.id: part.headings for part in filler.document.parts}
     for cell in notebook.cells:
-        headings: list[Heading] = []
-        for node in nodes(trees.get(cell.id, [])):
-            if node["t"] == "Header" and node["c"][0] <= 3:
-                headings.append(read_heading(node))
         if cell.cell_type == "markdown":
-            cell.source = filler.fill(cell.source, cell.id, headings)
+            numbered = headings.get(cell.id, [])
+            cell.source = filler.fill(cell.source, cell.id, numbered)
         elif cell.cell_type == "code":
             cell.outputs = _fill_outputs(cell, filler)
     if works:

@@ -5,8 +5,8 @@ Each message has its "kind":
 
 - "chapter": what `Chapter` says of the run, its name, profile, seed and seeds, and
   `environment.describe`;
-- "values": {"values": {expression: `Evaluated`}, "claims": {claim: `Verdict`}, "texts":
-  {placeholder: {"text"} or {"error"}}}, the last for an exported page;
+- "values": {"values": {expression: `Evaluated`}, "claims": {claim: `Evaluated`},
+  "texts": {placeholder: {"text"} or {"error"}}}, the last for an exported page;
 - "figure": its name, caption, and its PDF in base64;
 - "table": its name, caption, and itself in Markdown;
 - "caption": what Jupyter shows below a figure or a table;

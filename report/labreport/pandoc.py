@@ -18,10 +18,11 @@ from labreport import expected, first_line
 Node = dict[str, Any]
 Tree = list[Node]
 
-# A picture is a part of its line, and no piece has metadata.
+# A picture is a part of its line, no piece has metadata, and as in Jupyter a list or a
+# heading needs no blank line above it.
 READER = (
-    "markdown+lists_without_preceding_blankline-auto_identifiers-implicit_figures"
-    "-raw_attribute-yaml_metadata_block-pandoc_title_block"
+    "markdown+lists_without_preceding_blankline-blank_before_header-auto_identifiers"
+    "-implicit_figures-raw_attribute-yaml_metadata_block-pandoc_title_block"
 )
 SEPARATOR = "%%labreport-fragment%%"
 # What ends a piece, and pandoc's reader, by language.

@@ -117,11 +117,18 @@ class Report:
         """
         path = self.root / MARK
         try:
-            page = TitlePage(**read_toml(path))
-            if not page.title or not isinstance(page.authors, list) or not page.authors:
+            written = read_toml(path)
+            page = TitlePage(**written)
+            for key, value in written.items():
+                texts = value if key in ("authors", "packages") else [value]
+                is_list = isinstance(texts, list)
+                if not is_list or not all(isinstance(text, str) for text in texts):
+                    raise ValueError(f"{key} {value!r}")
+            if not page.title or not page.authors:
                 raise ValueError(f"title {page.title!r} and authors {page.authors!r}")
         except (OSError, ValueError, TypeError) as error:
-            wanted = f'title = "..." and authors = ["..."] in {path}'
+            wanted = f'title = "..." and authors = ["..."] in {path}, '
+            wanted += "a list of packages, and other keys as text"
             remedy = "correct it, or make a report with labreport new"
             raise expected(wanted, first_line(str(error), 120), remedy) from error
         return page
@@ -133,14 +140,16 @@ class Report:
         file that is not valid.
         """
         path = self.folder / "profiles.toml"
+        wanted = f"a table of settings for each profile in {path}"
         tables = PROFILES
         try:
             if path.is_file():
                 tables = read_toml(path)
         except ValueError as error:
-            wanted = f"a table of settings for each profile in {path}"
             raise expected(wanted, error, "correct it") from error
         check_name("a profile", name, tables)
+        if not isinstance(tables[name], dict):
+            raise expected(wanted, f"{name} = {tables[name]!r}", "correct it")
         settings = {"seeds": [0], **tables[name], "name": name}
         return SimpleNamespace(**settings)
 
@@ -249,15 +258,20 @@ def write_atomically(path: str | Path, content: bytes) -> Path:
         temporary.unlink(missing_ok=True)
 
 
+def require_new(folder: Path, names: Iterable[str]) -> None:
+    """Raise LabreportError if a folder has a file of one of these names already."""
+    for name in names:
+        if (folder / name).exists():
+            got = f"one with {folder / name}"
+            raise expected("a new folder", got, "name another")
+
+
 def write_new(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     """Write files into a folder, by their names there; return them in order.
 
     Raises LabreportError if one of them exists already, as nothing is replaced.
     """
-    for name in files:
-        if (folder / name).exists():
-            got = f"one with {folder / name}"
-            raise expected("a new folder", got, "name another")
+    require_new(folder, files)
     return [write_atomically(folder / name, files[name]) for name in sorted(files)]
 
 

@@ -96,8 +96,9 @@ class OwnKernelManager(AsyncKernelManager):
 def run_notebooks(sources: Sequence[Source], run: Run, say: Say) -> None:
     """Execute these notebooks, stale or not, as many at a time as there are cores.
 
-    The one that took longest last time comes first. Each is run, and the first error
-    is raised at the end. Ctrl-C stops them where they are.
+    The one that took longest last time comes first. Each is run; at the end
+    LabreportError is raised with all that failed, a line each. Ctrl-C stops them where
+    they are.
     """
 
     def cost(source: Source) -> float:
@@ -136,9 +137,14 @@ async def _run_all(
             say(f"{source.name}: ran in {seconds:.0f} s ({run.profile})")
 
     tasks = [run_one(row, source) for row, source in enumerate(sources)]
+    failures: list[str] = []
     for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if result is not None:
+        if isinstance(result, LabreportError):
+            failures.append(str(result))
+        elif result is not None:
             raise result
+    if failures:
+        raise LabreportError("\n".join(failures))
 
 
 async def execute(source: Source, run: Run, row: int = 0) -> float:

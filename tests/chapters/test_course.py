@@ -136,8 +136,12 @@ def test_beside_an_assignment_lies_what_its_chapter_read(
     assert modules == ["one.py", "two.py"]
     assert (folder / "checks" / "domain_adaptation.py").is_file()
     assert (folder / "report" / "references.bib").is_file()
+    tiny.write_text(notebook.replace("shown = 1", "shown = 2"))
+    capsys.readouterr()
     assert cli.main(make_course) == 2
-    assert "expected a new folder, got one with " in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "expected a new folder, got one with " in told.err
+    assert told.out == ""  # nothing ran
 
 
 @pytest.mark.parametrize(
@@ -174,7 +178,7 @@ def chapters(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("DLAPPS_DATA", raising=False)
         patch.setattr(course, "find_spec", lambda package: package)
-        course.write_course(Report(home), home / "course", print)
+        course.write_course(Run(Report(home), "smoke"), home / "course", print)
     return home / "course"
 
 
@@ -233,7 +237,7 @@ def test_a_solution_has_all_points_and_a_blank_none(chapter, alone, chapters):
 @needs_nbgrader
 @pytest.mark.nbgrader
 def test_grading_outlives_what_is_handed_in(tiny, project, tmp_path, alone):
-    course.write_course(project.report, tmp_path / "course", print)
+    course.write_course(Run(project.report, "smoke"), tmp_path / "course", print)
     made = Course(tmp_path / "course", NAME)
     for secret in ("context.weight", "because", "It is so"):
         assert secret not in str(made.release)

@@ -5,6 +5,7 @@ from conftest import code, text
 
 from labreport.cli import main
 from labreport.document import read_documents
+from labreport.filled import Filler, fill_notebook
 from labreport.latex import LEAST, find_breaks
 
 SHOW = 'chapter.show_figure(figure, "{}", "It says {{{{x}}}}, as @tab-1-t does.")'
@@ -77,6 +78,20 @@ def test_what_was_typed_has_its_words(documents):
     }
 
 
+def test_editions_in_markdown_number_the_headings_that_are_counted(project):
+    listing = "~~~\n## A comment\n~~~\n"
+    project.write("1_first", text(f"{listing}\nA line\n## Second {{#sec-second}}"))
+    (document,), _ = read_documents(
+        project.report.sources(), project.report.bibliography
+    )
+    assert document.mistakes == []
+    assert document.labels["sec-1-second"].words == "Section 1.1"
+    notebook = document.source.notebook
+    fill_notebook(notebook, Filler(document, {}), {})
+    filled = notebook.cells[3].source
+    assert filled == f'{listing}\nA line\n## <a id="sec-1-second"></a>1.1 Second'
+
+
 MISTAKES = {
     "@fig-nothing": "a reference to something shown, got @fig-nothing",
     "[@nobody1999]": "a work in report/references.bib, got @nobody1999",
@@ -89,6 +104,8 @@ MISTAKES = {
     "# Another top": "one top heading",
     "## Bad {#sec-Bad_Name}": "a name such as sec-first-part, got Bad_Name",
     "\\begin{align}x\\end{align}": "a formula between $$",
+    "Underlined\n----------": "got headings: 1, such lines: 0",
+    "> ## Quoted": "got headings: 1, such lines: 0",
 }
 CODE_MISTAKES = {
     'chapter.show_figure(f, f"a-{i}", "Many.")': "a name as it is",

@@ -18,16 +18,19 @@ for number in range(2):
     chapter.show_figure(Figure(), "one", "One.")"""
 
 
-def test_what_fails_is_told_with_its_cell_and_the_others_run(project, capsys):
+def test_all_that_fails_is_told_with_its_cell_and_the_others_run(project, capsys):
     project.write("1_first", code("x = [1, 2]\nx[3]"))
     project.write("2_second", text("Two."))
+    project.write("3_third", code("1 / 0"))
     assert main(["html"]) == 2
     told = capsys.readouterr()
     assert "IndexError: list index out of range in cell 4 (x = [1, 2])" in told.err
+    assert "ZeroDivisionError: division by zero in cell 4 (1 / 0)" in told.err
     assert "2_second: ran in" in told.out
     assert (project.build / "quick" / "1_first.failed.ipynb").exists()
     assert not (project.build / "html").exists()
     project.write("1_first", code("chapter.show_table([], 'none', 'None.')"))
+    project.write("3_third")
     assert main(["html"]) == 2
     told = capsys.readouterr()
     assert "2_second: up to date" in told.out

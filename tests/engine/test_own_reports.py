@@ -94,6 +94,9 @@ def test_results_are_the_report_s_own_wherever_a_cell_changes_to(mine, monkeypat
         ("title = ", "Invalid value"),
         ('title = "No author"', "missing 1 required positional argument: 'authors'"),
         ('title = "A"\nauthors = "Me"', "authors 'Me'"),
+        ('title = "A"\nauthors = ["Me"]\nhow_to_read = ["x"]', "how_to_read ['x']"),
+        ('title = "A"\nauthors = [3]', "authors [3]"),
+        ('title = "A"\nauthors = []', "authors []"),
     ],
 )
 def test_a_title_page_that_is_not_valid_is_a_sentence(project, capsys, written, got):
@@ -103,6 +106,15 @@ def test_a_title_page_that_is_not_valid_is_a_sentence(project, capsys, written, 
     told = capsys.readouterr().err
     assert told.startswith("labreport: expected title = ")
     assert got in told
+
+
+def test_a_profile_that_is_not_a_table_is_a_sentence(project, capsys):
+    project.write("1_good")
+    (project.home / "report" / "profiles.toml").write_text("quick = 3")
+    assert main(["check"]) == 2
+    told = capsys.readouterr().err
+    assert "expected a table of settings for each profile in " in told
+    assert "got quick = 3; correct it." in told
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from filelock import FileLock
 
 from labreport.build import find_stale, read_report
 from labreport.cli import main
+from labreport.course import course
 from labreport.run import Run
 
 pytestmark = pytest.mark.report
@@ -166,7 +167,19 @@ def test_under_smoke_a_false_claim_is_not_marked(ran):
     assert main(["html", "--strict"]) == 2
 
 
-def test_what_writes_in_one_folder_waits_for_another(ran, capsys):
+def test_a_false_claim_is_listed_before_an_edition_fails(ran, capsys):
+    assert main(["report"]) == 2  # no test sees TeX that does not name it
+    told = capsys.readouterr()
+    assert "expected latexmk" in told.err
+    assert "(claim: value > 9)" in told.out
+
+
+@pytest.mark.parametrize("command", [["html"], ["class", "course"]])
+def test_what_writes_in_one_folder_waits_for_another(
+    ran, capsys, monkeypatch, tmp_path, command
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(course, "find_spec", lambda package: package)
     held = threading.Event()
 
     def hold():
@@ -177,9 +190,9 @@ def test_what_writes_in_one_folder_waits_for_another(ran, capsys):
     thread = threading.Thread(target=hold)
     thread.start()
     held.wait()
-    assert main(["run", "--stale"]) == 0
+    assert main(command) == 0
     thread.join()
-    (told,) = capsys.readouterr().out.splitlines()
+    told, *_ = capsys.readouterr().out.splitlines()
     assert told.startswith("Waiting for another labreport")
 
 

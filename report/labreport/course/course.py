@@ -16,7 +16,7 @@ from labreport import expected, located
 from labreport.build import find_stale, read_report
 from labreport.document import Document, Part, Question
 from labreport.filled import Filler
-from labreport.report import Report, read_notebook, tags, write_new
+from labreport.report import Report, read_notebook, require_new, tags, write_new
 from labreport.run import Run, Say, run_notebooks
 
 FILES = ("README.md", "nbgrader_config.py")
@@ -47,20 +47,20 @@ TEST = """from checks import {module}, run
 run({module}.{exercise}, globals())"""
 
 
-def write_course(report: Report, folder: Path, say: Say) -> list[Path]:
+def write_course(run: Run, folder: Path, say: Say) -> list[Path]:
     """Write the assignments, nbgrader's settings and a page for teachers.
 
     The tests of a notebook, and the modules and results that it needs, are copied
     beside it, so that grading needs no report; pictures and other files that it reads
-    are not. What it needs is what a run under the profile smoke read, so that chapters
-    run first where they have to. Returns the files. Raises LabreportError if one of
+    are not. What it needs is what the run read, so that chapters run first where they
+    have to. Returns the files. Raises LabreportError if one of
     them exists already: nothing is replaced.
     """
     if find_spec("nbgrader") is None:
         remedy = 'run pip install "labreport[class]"'
         raise expected("the package nbgrader", "none", remedy)
-    run = Run(report, "smoke")
-    documents, _ = read_report(report.sources(), run)
+    require_new(folder, FILES)  # before a chapter runs
+    documents, _ = read_report(run.report.sources(), run)
     asking = [document for document in documents if _asks(document)]
     run_notebooks(find_stale(asking, run), run, say)
     files: dict[str, bytes] = {}
@@ -68,7 +68,7 @@ def write_course(report: Report, folder: Path, say: Say) -> list[Path]:
         files[name] = Path(__file__).with_name(name).read_bytes()
     for document in asking:
         name = document.source.name
-        content = nbformat.writes(make_notebook(document, report)).encode()
+        content = nbformat.writes(make_notebook(document, run.report)).encode()
         files[f"source/{name}/{name}.ipynb"] = content
         for beside, path in find_files_beside(run, name).items():
             files[f"source/{name}/{beside}"] = path.read_bytes()
