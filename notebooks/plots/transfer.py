@@ -185,52 +185,22 @@ def plot_gains(
 
 
 @styled
-def plot_climb(
-    accuracies: Mapping[str, np.ndarray], gains: Sequence[Estimate]
-) -> Figure:
-    """Plot accuracies on random splits, and each row's gain over the row above.
-
-    accuracies: in per cent, one for each split, by recipe, R of them.
-    gains: R - 1, in points with an interval; grey if it contains 0.
-    """
-    height = 0.55 + 0.22 * len(accuracies)
-    figure, axes = make_figure(height, 1, 2, sharey=True, width_ratios=[1, 1.2])
-    levels, steps = axes[0]
-    for y, values in enumerate(accuracies.values()):
-        draw_points(levels, y, values)
-    for y, gain in enumerate(gains, 1):
-        draw_estimate(steps, y, gain)
-    name_rows(levels, list(accuracies))
-    steps.axvline(0, color="black", linewidth=0.8)
-    levels.set_xlabel("accuracy (%)")
-    steps.set_xlabel("gain over the row above (points)")
-    return figure
-
-
-@styled
 def plot_control(
-    correct: Mapping[str, np.ndarray], gains: Mapping[str, Estimate], svm: float
+    correct: Mapping[str, np.ndarray], names: Sequence[str], svm: float
 ) -> Figure:
     """Plot trainings with frozen and with moving layers, a row for each network.
 
     correct: "VGG16 frozen" and so on, bool (trainings, N), whether each image is right.
-    gains: in points with an interval, by network; grey if it contains 0.
     svm: the accuracy of an SVM on the first network, a dashed line.
 
     Frozen trainings are orange, moving ones blue.
     """
-    height = 0.75 + 0.3 * len(gains)
-    figure, axes = make_figure(height, 1, 2, sharey=True, width_ratios=[1.4, 1])
-    levels, steps = axes[0]
-    for y, (name, gain) in enumerate(gains.items()):
-        frozen = 100 * correct[f"{name} frozen"].mean(1)
-        moving = 100 * correct[f"{name} moving"].mean(1)
-        draw_points(levels, y - 0.2, frozen, COLOURS[1])
-        draw_points(levels, y + 0.2, moving, COLOURS[0])
-        draw_estimate(steps, y, gain)
-    levels.axvline(100 * svm, color="black", linestyle="--", linewidth=0.8)
-    name_rows(levels, list(gains))
-    steps.axvline(0, color="black", linewidth=0.8)
-    levels.set_xlabel("test accuracy (%)")
-    steps.set_xlabel("gain of fine-tuning (points)")
+    figure, axes = make_figure(0.75 + 0.3 * len(names))
+    ax = axes[0, 0]
+    for y, name in enumerate(names):
+        draw_points(ax, y - 0.2, 100 * correct[f"{name} frozen"].mean(1), COLOURS[1])
+        draw_points(ax, y + 0.2, 100 * correct[f"{name} moving"].mean(1), COLOURS[0])
+    ax.axvline(100 * svm, color="black", linestyle="--", linewidth=0.8)
+    name_rows(ax, names)
+    ax.set_xlabel("test accuracy (%)")
     return figure
