@@ -32,16 +32,17 @@ def plot_slope(picture: Tensor, slope: Tensor) -> Figure:
 
 
 @styled
-def plot_races(races: Mapping[str, tuple[ArrayLike, ArrayLike]], name: str) -> Figure:
+def plot_races(races: Mapping[str, Tensor], target: int, name: str) -> Figure:
     """Plot a panel for each race: scores of a target class and of its best rival.
 
-    races: the two scores (T,), after each step, by the title of the panel.
-    name: of the target class.
+    races: scores (T, K) of all classes after each step, by the title of the panel.
+    target: the class of this name.
     """
     figure, axes = make_figure(1.9, 1, len(races), sharey=True)
-    for ax, (title, (target, rival)) in zip(axes[0], races.items(), strict=True):
-        ax.plot(target, color=COLOURS[1], label=name)
-        ax.plot(rival, "--", color=COLOURS[0], label="its best rival")
+    for ax, (title, scores) in zip(axes[0], races.items(), strict=True):
+        rivals = scores.index_fill(1, torch.tensor(target), -torch.inf)
+        ax.plot(scores[:, target], color=COLOURS[1], label=name)
+        ax.plot(rivals.amax(1), "--", color=COLOURS[0], label="its best rival")
         ax.set_title(title)
         ax.set_xlabel("step")
     axes[0, 0].set_ylabel("score")
