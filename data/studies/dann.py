@@ -42,10 +42,13 @@ def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
     }
 
 
-def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
+def train(
+    name: str, seed: int, domains: Domains | None = None, file: str | None = None
+) -> Entry:
     """Train a run; returns its entry. One that diverges is a result too.
 
     domains: by default those that are loaded where the training runs.
+    file: of the network, in float16, among those that come with the library.
     """
     run = (RUNS | STROKES | GROUNDS)[name]
     domains = domains or load_domains()
@@ -61,6 +64,8 @@ def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
             history = run.fit(network, domains, run.settings, seed, monitor)
     except DivergenceError as error:
         return {"diverged": str(error)}
+    if file:
+        save(to_float16(network), file)
     scores = measure(network, domains)
     images = domains.target.test_images
     labels = domains.target.test_labels
@@ -82,7 +87,8 @@ def make_runs(study: str, names: Collection[str]) -> Path:
     calls: Calls = {}
     for seed in SEEDS:
         for name in names:
-            calls["runs", name, seed] = partial(train, name, seed)
+            file = PACKAGED.get(name) if seed == 0 else None
+            calls["runs", name, seed] = partial(train, name, seed, file=file)
     return make_missing(study, calls, SEEDS, shares=SHARES)
 
 
@@ -101,12 +107,3 @@ def make_mnistm_strokes() -> Path:
 def make_mnistm_grounds() -> Path:
     """Make the runs on flat colours and on white noise: an hour on one core."""
     return make_runs("mnistm-grounds", GROUNDS)
-
-
-def make_mnistm_networks() -> Path:
-    """Write the networks that come with the library, of seed 0, rounded to float16."""
-    for name, run in PACKAGED.items():
-        network = run.make(0)
-        run.fit(network, load_domains(), run.settings, 0, None)
-        path = save(to_float16(network), f"mnistm-{name}.pt")
-    return path.parent

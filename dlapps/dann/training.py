@@ -186,9 +186,9 @@ def _warn_of_a_winner(history: History, settings: Settings) -> None:
 def load_trained(way: str) -> DomainAdversarialNetwork:
     """Load one of the committed networks TRAINED, in eval mode.
 
-    It was trained from seed 0 on all of MNIST: twenty epochs with PAPER's settings for
-    "source only" and "DANN", which saw MNIST-M with the photos of BSDS500 as well;
-    three epochs for the others, on digits that lie on random grounds.
+    It was trained from seed 0 on all of MNIST with PAPER's settings: twenty epochs for
+    "source only" and "DANN", which saw MNIST-M with the photos of BSDS500 as well; ten
+    epochs for the others, on digits that lie on random grounds.
     """
     check_name("a network", way, TRAINED)
     name = way.lower().replace(" ", "-")

@@ -159,13 +159,11 @@ def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
 def plot_stages(
     stages: Sequence[str],
     told: Mapping[str, Sequence[float]],
-    projected: Mapping[str, float],
     own: tuple[str, float],
 ) -> Figure:
     """Plot what a new classifier tells at each stage of networks, in per cent.
 
     told: {network: a share for each stage}.
-    projected: {network: the share by random projections}, after the last stage.
     own: the name and the value of a mark at the second stage.
     """
     figure, axes = make_figure(2.6)
@@ -173,7 +171,6 @@ def plot_stages(
     for marker, (name, shares) in zip(MARKERS, told.items(), strict=False):
         style = {"color": HUES.get(name, GREY), "marker": marker}
         ax.plot(stages, 100 * np.asarray(shares), label=name, **style)
-        ax.plot("ten random\nprojections", 100 * projected[name], **style)
     name, value = own
     ax.plot(stages[1], 100 * value, "*", markersize=10, color=HUES["DANN"], label=name)
     ax.set_ylabel("domains told (%)")

@@ -21,7 +21,6 @@ IMAGES = np.zeros((3, 8, 8), np.uint8)
 POINTS = np.random.default_rng(0).normal(size=(20, 2))
 CLASSES = ["cat", "dog"]
 CAT = [("cat", 0.75), ("dog", 0.25)]
-STEPS = {"a": np.array([70, 71]), "b": np.array([75, 76]), "c": np.array([76, 77])}
 RIGHT = np.array([[True, False], [True, True]])
 COSINES = np.zeros((3, 1500))
 COSINES[2, [107, 3, 200, 900]] = [0.9, 0.8, 0.7, 0.6]
@@ -70,13 +69,12 @@ FIGURES = {
         {"a → b": np.array([5, 5]), "b → c": np.array([1, 1])},
         {"a → b": (5, 3, 7), "b → c": (1, -1, 3)},
     ),
-    "climb": lambda: transfer.plot_climb(STEPS, [(5, 3, 7), (1, -1, 3)]),
     "control": lambda: transfer.plot_control(
-        {"net frozen": RIGHT, "net moving": ~RIGHT}, {"net": (2, 1, 3)}, 0.9
+        {"net frozen": RIGHT, "net moving": ~RIGHT}, ["net"], 0.9
     ),
     "slope": lambda: visualizing.plot_slope(PIXELS[0], PIXELS[0, 0] - 0.5),
     "races": lambda: visualizing.plot_races(
-        {"score": ([1, 3], [2, 2]), "margin": ([1, 2, 3], [3, 2, 1])}, "stingray"
+        {"score": torch.eye(3), "margin": torch.eye(2)}, 1, "stingray"
     ),
     "digits": lambda: visualizing.plot_digits(
         {"clean": (IMAGES, [3, 1, 2]), "cut": (IMAGES, [0, 1, 2])}, [3, 1, 7]
@@ -100,7 +98,7 @@ FIGURES = {
         "target (%)",
     ),
     "stages": lambda: dann.plot_stages(
-        ["pixels", "features"], {"DANN": [1, 0.9]}, {"DANN": 0.7}, ("own", 0.8)
+        ["pixels", "features"], {"DANN": [1, 0.9]}, ("own", 0.8)
     ),
     "against": lambda: dann.plot_against(
         {"DANN": ([1, 2], [3, 4]), "other": ([1, 2], [4, 3])}, "x", "y"
@@ -193,13 +191,13 @@ def test_a_neighbour_of_another_class_is_orange(name):
     assert colours == [COLOURS[1].lower(), COLOURS[0].lower()]
 
 
-def test_a_gain_stands_beside_the_better_recipe_and_is_grey_if_it_may_be_none():
-    levels, gains = FIGURES["climb"]().axes
-    assert row_names(levels) == {0: "a", 1: "b", 2: "c"}
-    assert dots(levels.lines[0]) == [(70, 0), (71, 0)]
-    assert [text.get_text() for text in gains.texts] == ["  +5.0", "  +1.0"]
-    assert [text.get_position() for text in gains.texts] == [(7, 1), (3, 2)]
-    colours = [text.get_color() for text in gains.texts]
+def test_a_gain_stands_beside_its_interval_and_is_grey_if_it_may_be_none():
+    [ax] = FIGURES["gains"]().axes
+    assert row_names(ax) == {0: "a → b", 1: "b → c"}
+    assert dots(ax.lines[0]) == [(5, 0), (5, 0)]
+    assert [text.get_text() for text in ax.texts] == ["  +5.0", "  +1.0"]
+    assert [text.get_position() for text in ax.texts] == [(7, 0), (3, 1)]
+    colours = [text.get_color() for text in ax.texts]
     assert colours == [COLOURS[0], points.GREY]
 
 

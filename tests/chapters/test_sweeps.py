@@ -107,7 +107,7 @@ def test_the_command_makes_the_runs_in_so_many_processes(
 
 
 def test_a_study_is_found_by_the_results_that_it_makes(capsys):
-    assert find_study("mnistm-networks") is dann.make_mnistm_networks
+    assert find_study("mnistm-strokes") is dann.make_mnistm_strokes
     assert main(["mnist"]) == 2
     assert "expected a study among mnistm, " in capsys.readouterr().err
 
