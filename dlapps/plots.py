@@ -150,25 +150,25 @@ def plot_curves(
 ) -> Figure:
     """Plot one line for each name, which differ in colour, marker and line style.
 
-    curves: {name: (x, y)}, x (T,) and y (T,), or (S, T) of S seeds. Of several seeds
-    the mean is drawn, with the sample deviation as error bars.
+    curves: {name: (x, y)}, x (T,) and y (T,), or (S, T) of S seeds, which are drawn
+    as thin lines beside their mean.
     """
     figure, axes = make_figure(height)
     ax = axes[0, 0]
     for index, (name, (x, y)) in enumerate(curves.items()):
         seeds = np.atleast_2d(y)
-        spread = seeds.std(0, ddof=1) if len(seeds) > 1 else None
+        colour = COLOURS[index % len(COLOURS)]
         marker = MARKERS[index % len(MARKERS)] if len(x) <= 30 else ""
-        ax.errorbar(
+        ax.plot(
             x,
             seeds.mean(0),
-            spread,
             label=name,
-            capsize=2,
-            color=COLOURS[index % len(COLOURS)],
+            color=colour,
             marker=marker,
             linestyle=LINE_STYLES[index % len(LINE_STYLES)],
         )
+        if len(seeds) > 1:
+            ax.plot(x, seeds.T, color=colour, linewidth=0.5, zorder=1)
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     if all(float(value).is_integer() for value in x):  # epochs, and no shares

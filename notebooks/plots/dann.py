@@ -169,7 +169,7 @@ def plot_stages(
     figure, axes = make_figure(2.6)
     ax = axes[0, 0]
     for marker, (name, shares) in zip(MARKERS, told.items(), strict=False):
-        style = {"color": HUES.get(name, GREY), "marker": marker}
+        style = {"color": HUES.get(name, GREY), "marker": marker, "linestyle": ""}
         ax.plot(stages, 100 * np.asarray(shares), label=name, **style)
     name, value = own
     ax.plot(stages[1], 100 * value, "*", markersize=10, color=HUES["DANN"], label=name)
