@@ -5,6 +5,10 @@ PDF, web pages and copies.
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
+# First, while the stack is short: from within nested imports a kernel of Python 3.11
+# takes five times as long for it.
+import nbformat  # noqa: F401
+
 __version__ = "0.2.0"
 __all__ = ["LabreportError", "chapter", "intervals", "results"]
 
