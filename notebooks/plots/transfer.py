@@ -185,6 +185,24 @@ def plot_gains(
 
 
 @styled
+def plot_climb(accuracies: Mapping[str, np.ndarray]) -> Figure:
+    """Plot the accuracies of recipes on the same splits, and their means.
+
+    accuracies: per cent, one for each split, by recipe.
+    """
+    figure, axes = make_figure(2.2)
+    ax = axes[0, 0]
+    values = np.array(list(accuracies.values()))  # (recipes, splits)
+    means = values.mean(1)
+    ax.plot(list(accuracies), values, color=COLOURS[0], linewidth=0.4)
+    ax.plot(list(accuracies), means, "o-")
+    for x, mean in enumerate(means):
+        ax.annotate(f"{mean:.1f}", (x, mean), (4, -10), textcoords="offset points")
+    ax.set_ylabel("test accuracy (%)")
+    return figure
+
+
+@styled
 def plot_control(
     correct: Mapping[str, np.ndarray], names: Sequence[str], svm: float
 ) -> Figure:

@@ -69,6 +69,9 @@ FIGURES = {
         {"a → b": np.array([5, 5]), "b → c": np.array([1, 1])},
         {"a → b": (5, 3, 7), "b → c": (1, -1, 3)},
     ),
+    "climb": lambda: transfer.plot_climb(
+        {"a": np.array([90, 92]), "b": np.array([94, 95])}
+    ),
     "control": lambda: transfer.plot_control(
         {"net frozen": RIGHT, "net moving": ~RIGHT}, ["net"], 0.9
     ),
@@ -189,6 +192,13 @@ def test_a_neighbour_of_another_class_is_orange(name):
     ]
     colours = [to_hex(ax.title.get_color()) for ax in (first, second)]
     assert colours == [COLOURS[1].lower(), COLOURS[0].lower()]
+
+
+def test_a_climb_has_a_line_for_each_split_and_one_for_their_mean():
+    [ax] = FIGURES["climb"]().axes
+    heights = [list(line.get_ydata()) for line in ax.lines]
+    assert heights == [[90, 94], [92, 95], [91, 94.5]]
+    assert [text.get_text() for text in ax.texts] == ["91.0", "94.5"]
 
 
 def test_a_gain_stands_beside_its_interval_and_is_grey_if_it_may_be_none():
