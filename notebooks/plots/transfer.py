@@ -190,7 +190,7 @@ def plot_climb(accuracies: Mapping[str, np.ndarray]) -> Figure:
 
     accuracies: per cent, one for each split, by recipe.
     """
-    figure, axes = make_figure(2.2)
+    figure, axes = make_figure(1.7)
     ax = axes[0, 0]
     values = np.array(list(accuracies.values()))  # (recipes, splits)
     means = values.mean(1)
