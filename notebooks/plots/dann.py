@@ -156,24 +156,27 @@ def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
 
 
 @styled
-def plot_stages(
-    stages: Sequence[str],
+def plot_told(
     told: Mapping[str, Sequence[float]],
+    stages: Sequence[str],
     own: tuple[str, float],
 ) -> Figure:
-    """Plot what a new classifier tells at each stage of networks, in per cent.
+    """Plot how often a classifier tells the domain, a row for each network.
 
     told: {network: a share for each stage}.
-    own: the name and the value of a mark at the second stage.
+    stages: what the classifier was given, by name.
+    own: the name and the value of a star in the row of DANN.
     """
-    figure, axes = make_figure(2.6)
+    rows = list(told)
+    shares = 100 * np.array(list(told.values()))  # (networks, stages)
+    figure, axes = make_figure(0.9 + 0.25 * len(rows))
     ax = axes[0, 0]
-    for marker, (name, shares) in zip(MARKERS, told.items(), strict=False):
-        style = {"color": HUES.get(name, GREY), "marker": marker, "linestyle": ""}
-        ax.plot(stages, 100 * np.asarray(shares), label=name, **style)
+    for stage, marker, values in zip(stages, MARKERS, shares.T, strict=False):
+        ax.plot(values, rows, marker, color=GREY, label=stage)
     name, value = own
-    ax.plot(stages[1], 100 * value, "*", markersize=10, color=HUES["DANN"], label=name)
-    ax.set_ylabel("domains told (%)")
-    ax.set_ylim(bottom=50)  # a guess
-    ax.legend()
+    ax.plot(100 * value, "DANN", "*", markersize=10, color=HUES["DANN"], label=name)
+    name_rows(ax, rows)
+    ax.set_xlabel("domains told (%)")
+    ax.set_xlim(left=50)  # a guess
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     return figure

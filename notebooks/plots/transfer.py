@@ -173,11 +173,11 @@ def plot_gains(
     values: gains in points, one for each split, by step.
     gains: their mean and its interval, by step; grey if it contains 0.
     """
-    figure, axes = make_figure(0.6 + 0.3 * len(values))
+    figure, axes = make_figure(0.6 + 0.36 * len(values))
     ax = axes[0, 0]
     for y, (name, of_splits) in enumerate(values.items()):
-        draw_points(ax, y, of_splits)
-        draw_estimate(ax, y, gains[name])
+        draw_points(ax, y - 0.15, of_splits)
+        draw_estimate(ax, y + 0.2, gains[name])
     name_rows(ax, list(values))
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_xlabel("gain (points)")
@@ -211,13 +211,13 @@ def plot_control(
     correct: "VGG16 frozen" and so on, bool (trainings, N), whether each image is right.
     svm: the accuracy of an SVM on the first network, a dashed line.
 
-    Frozen trainings are orange, moving ones blue.
+    Frozen trainings are blue, moving ones orange.
     """
     figure, axes = make_figure(0.75 + 0.3 * len(names))
     ax = axes[0, 0]
     for y, name in enumerate(names):
-        draw_points(ax, y - 0.2, 100 * correct[f"{name} frozen"].mean(1), COLOURS[1])
-        draw_points(ax, y + 0.2, 100 * correct[f"{name} moving"].mean(1), COLOURS[0])
+        draw_points(ax, y - 0.2, 100 * correct[f"{name} frozen"].mean(1), COLOURS[0])
+        draw_points(ax, y + 0.2, 100 * correct[f"{name} moving"].mean(1), COLOURS[1])
     ax.axvline(100 * svm, color="black", linestyle="--", linewidth=0.8)
     name_rows(ax, names)
     ax.set_xlabel("test accuracy (%)")

@@ -100,8 +100,8 @@ FIGURES = {
         {"DANN 10": 70, "DANN 20": 80},
         "target (%)",
     ),
-    "stages": lambda: dann.plot_stages(
-        ["pixels", "features"], {"DANN": [1, 0.9]}, ("own", 0.8)
+    "told": lambda: dann.plot_told(
+        {"DANN": [1, 0.9]}, ["features", "ten"], ("own", 0.8)
     ),
     "against": lambda: dann.plot_against(
         {"DANN": ([1, 2], [3, 4]), "other": ([1, 2], [4, 3])}, "x", "y"
