@@ -172,7 +172,7 @@ def plot_told(
     figure, axes = make_figure(0.9 + 0.25 * len(rows))
     ax = axes[0, 0]
     for stage, marker, values in zip(stages, MARKERS, shares.T, strict=False):
-        ax.plot(values, rows, marker, color=GREY, label=stage)
+        ax.plot(values, rows, marker, markersize=5, color=GREY, label=stage)
     name, value = own
     ax.plot(100 * value, "DANN", "*", markersize=10, color=HUES["DANN"], label=name)
     name_rows(ax, rows)
