@@ -204,9 +204,9 @@ def test_a_climb_has_a_line_for_each_split_and_one_for_their_mean():
 def test_a_gain_stands_beside_its_interval_and_is_grey_if_it_may_be_none():
     [ax] = FIGURES["gains"]().axes
     assert row_names(ax) == {0: "a → b", 1: "b → c"}
-    assert dots(ax.lines[0]) == [(5, 0), (5, 0)]
+    assert dots(ax.lines[0]) == [(5, -0.15), (5, -0.15)]
     assert [text.get_text() for text in ax.texts] == ["  +5.0", "  +1.0"]
-    assert [text.get_position() for text in ax.texts] == [(7, 0), (3, 1)]
+    assert [text.get_position() for text in ax.texts] == [(7, 0.2), (3, 1.2)]
     colours = [text.get_color() for text in ax.texts]
     assert colours == [COLOURS[0], points.GREY]
 
@@ -254,9 +254,9 @@ def test_a_ladder_writes_the_mean_of_its_trainings_beside_them():
 
 
 def test_a_network_has_one_colour_in_all_figures_of_its_chapter():
-    curve = FIGURES["stages"]().axes[0].lines[0]
+    star = FIGURES["told"]().axes[0].lines[-1]
     line = FIGURES["ladder"]().axes[-1].lines[-1]
-    assert curve.get_color() == line.get_color() == COLOURS[0]
+    assert star.get_color() == line.get_color() == COLOURS[0]
     of_dann, of_other = FIGURES["against"]().axes[0].collections
     assert to_hex(of_dann.get_facecolor()[0]) == COLOURS[0].lower()
     assert to_hex(of_other.get_facecolor()[0]) == points.GREY
