@@ -17,10 +17,12 @@ Network = TypeVar("Network", bound=nn.Module)
 Settings = TypeVar("Settings")
 
 
-def load_weights(network: Network, path: str | Path) -> Network:
-    """Read weights into a network, and return it in eval mode."""
+def load_weights(make: Callable[[], Network], path: str | Path) -> Network:
+    """Make a network of stored weights: in eval mode, without gradients."""
+    with torch.random.fork_rng():
+        network = make()
     network.load_state_dict(load(path))
-    return network.eval()
+    return network.eval().requires_grad_(False)
 
 
 def load_network(
@@ -40,7 +42,8 @@ def load_network(
     settings = {}
     for field in dataclasses.fields(settings_type):  # type: ignore[arg-type]
         settings[field.name] = content["settings"][field.name]
-    network = make(settings_type(**settings))
+    with torch.random.fork_rng():
+        network = make(settings_type(**settings))
     network.load_state_dict(content[kind])
     return network.eval().requires_grad_(False)
 

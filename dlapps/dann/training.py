@@ -184,7 +184,7 @@ def _warn_of_a_winner(history: History, settings: Settings) -> None:
 
 
 def load_trained(way: str) -> DomainAdversarialNetwork:
-    """Load one of the committed networks TRAINED, in eval mode.
+    """Load one of the committed networks TRAINED, in eval mode, frozen.
 
     It was trained from seed 0 on all of MNIST with PAPER's settings: twenty epochs for
     "source only" and "DANN", which saw MNIST-M with the photos of BSDS500 as well; ten
@@ -193,14 +193,14 @@ def load_trained(way: str) -> DomainAdversarialNetwork:
     check_name("a network", way, TRAINED)
     name = way.lower().replace(" ", "-")
     path = paths.require_network(f"mnistm-{name}.pt", "the network")
-    return load_weights(DomainAdversarialNetwork(), path)
+    return load_weights(DomainAdversarialNetwork, path)
 
 
 def load_improved() -> ImprovedNetwork:
-    """Load the committed improved network, in eval mode.
+    """Load the committed improved network, in eval mode, frozen.
 
     It was trained from seed 0 by the recipe of Chapter 3 (`studies/dann_recipe.py`)
     on all of MNIST and on MNIST-M with the photos of BSDS500.
     """
     path = paths.require_network("mnistm-improved.pt", "the network")
-    return load_weights(ImprovedNetwork(), path)
+    return load_weights(ImprovedNetwork, path)

@@ -125,8 +125,7 @@ def classify(classifier: DigitClassifier, images: ArrayLike) -> Tensor:
 def load_digit_classifier() -> DigitClassifier:
     """Load the committed classifier, in eval mode, without gradients."""
     path = paths.require_network("digit-classifier.pt", "the digit classifier")
-    network = load_weights(channels_last(DigitClassifier()), path)
-    return network.requires_grad_(False)
+    return channels_last(load_weights(DigitClassifier, path))
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
