@@ -195,10 +195,8 @@ def as_pictures(
         them, which are divided by 255.
     channels: the C that is wanted; any by default.
 
-    Raises PictureError for another type, shape or range, for a single picture and for
-    an empty set.
+    Raises PictureError for another type, shape or range, and for an empty set.
     """
-    check_several(images)
     pixels = as_tensor(images).detach()
     if pixels.dtype == torch.uint8:
         pixels = levels_to_pixels(as_uint8(pixels))

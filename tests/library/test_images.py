@@ -159,7 +159,6 @@ SINGLE = {
     "RGB": LEVELS[0],
     "RGBA": torch.zeros(8, 9, 4, dtype=torch.uint8),
     "channels first": PIXELS[0],
-    "opacity first": np.zeros((4, 8, 9), np.uint8),
 }
 SETS = {
     "channels first, uint8": LEVELS.transpose(0, 3, 1, 2),
