@@ -57,15 +57,15 @@ def sample(
             f"expected latent vectors (N, {latent_dim}), got {tuple(z.shape)}; "
             "draw them by draw_latents."
         )
-    if labels is not None:
-        labels = as_labels(labels, len(z), num_classes)
-        return predict(generator, z, labels, batch_size=BATCH)
-    if num_classes:
+    if num_classes is not None and bool(num_classes) != (labels is not None):
         raise ValueError(
-            f"expected labels for a generator of {num_classes} classes, got none; "
-            "pass one for each latent vector."
+            "expected a generator of classes and labels, got only one; "
+            "pass both or neither."
         )
-    return predict(generator, z, batch_size=BATCH)
+    if labels is None:
+        return predict(generator, z, batch_size=BATCH)
+    labels = as_labels(labels, len(z), num_classes)
+    return predict(generator, z, labels, batch_size=BATCH)
 
 
 def sample_grid(generator: Any, z: Tensor) -> Tensor:
