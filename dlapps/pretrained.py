@@ -118,14 +118,7 @@ class PixelNetwork(nn.Module):
         """
         # SmoothGrad's noise leaves [0, 1], pixels that are normalised go further.
         check_pixels(pixels, self.channels, slack=1.5)
-        output = self.backbone(self.normalisation(pixels))
-        num_names = len(self.class_names)
-        if num_names > output.shape[1]:
-            raise ValueError(
-                f"expected at most {output.shape[1]} class_names, one a logit, got "
-                f"{num_names}; give wrap one name for each logit, in their order."
-            )
-        return output
+        return self.backbone(self.normalisation(pixels))
 
     def __repr__(self) -> str:
         # PyTorch's own has hundreds of lines, which a cell that ends with eval() shows.
@@ -143,6 +136,11 @@ class PixelNetwork(nn.Module):
         check_counts(k=k)
         check_pixels(pixels, self.channels, slack=ROUNDING)
         logits = read_logits(self, pixels)
+        if len(self.class_names) > logits.shape[1]:
+            raise ValueError(
+                f"expected at most {logits.shape[1]} class_names, one a logit, got "
+                f"{len(self.class_names)}; give wrap one name for each, in their order."
+            )
         probabilities, classes = logits.softmax(1).topk(min(k, logits.shape[1]))
         names = list(self.class_names)
         names.extend(map(str, range(len(names), logits.shape[1])))

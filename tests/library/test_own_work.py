@@ -120,7 +120,7 @@ REFUSED = [
     lambda: pretrained.wrap("resnet18"),
     lambda: pretrained.wrap(pretrained.wrap(small_network())),
     lambda: pretrained.wrap(small_network()).predict(PIXELS, k=2.5),
-    lambda: pretrained.wrap(small_network(), class_names="abcdefgh")(PIXELS),
+    lambda: pretrained.wrap(small_network(), class_names="abcdefgh").predict(PIXELS),
     lambda: from_pixels(255 * PIXELS),
     lambda: from_pixels(PIXELS * torch.nan),
     lambda: gan.to_uint8(PIXELS[:, :1] * 255),
