@@ -17,7 +17,6 @@ training mode or without logits (N, K), and an unknown layer or one that no scor
 depends on raise a ValueError of one sentence.
 """
 
-import math
 from contextlib import ExitStack
 
 import numpy as np
@@ -79,7 +78,7 @@ def smooth_grad(
     Returns (N, H, W) >= 0.
     """
     check_counts(num_samples=num_samples)
-    check_between(0, math.inf, noise_std=noise_std)
+    check_between(0, 0.25, noise_std=noise_std)
     images = check_input(network, images)
     classes = choose_or_predict(network, images, targets)
     shape = (num_samples, *images.shape[1:])

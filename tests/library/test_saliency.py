@@ -110,7 +110,7 @@ def test_maps_of_a_linear_score_are_its_weights(images):
     weights = linear[1].weight[1].detach().view(3, 12, 12)
     largest = weights.abs().amax(0).expand(4, -1, -1)
     close(saliency.input_gradient(linear, images, 1), largest)
-    close(saliency.smooth_grad(linear, images, 1, noise_std=0.5), largest)
+    close(saliency.smooth_grad(linear, images, 1, noise_std=0.25), largest)
     integrated = saliency.integrated_gradients(linear, images, 1)
     close(integrated, (weights * images).sum(1))
 
