@@ -49,7 +49,8 @@ def layer_outputs(
     outputs: dict[nn.Module, Tensor] = {}
 
     def store(layer: nn.Module, _inputs: object, output: Tensor) -> None:
-        outputs[layer] = output
+        # A copy: a later layer may work in place.
+        outputs[layer] = output.clone()
 
     # The hooks are removed even if the network fails.
     with contextlib.ExitStack() as hooks:
