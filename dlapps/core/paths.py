@@ -22,8 +22,7 @@ def mirror() -> Path | None:
     if not name:
         return None
     here = Path.cwd()
-    # From a name that is none, parents begins at the folder itself.
-    for start in (here / "_").parents:
+    for start in (here, *here.parents):
         folder = start / Path(name).expanduser()
         if folder.is_dir():
             return folder

@@ -28,7 +28,7 @@ Monitor = Callable[[nn.Module, int], Mapping[str, float] | None]
 
 
 class DivergenceError(ValueError):
-    """A loss or a gradient that is not finite."""
+    """A loss that is not finite."""
 
 
 class History(dict[str, list[Any]]):
