@@ -13,7 +13,7 @@ from torch import nn
 from dlapps import dann
 from dlapps.core.training import DivergenceError
 from labreport.results import Entry
-from studies.dann_methods import proxy_a_distance, shifted_accuracy
+from studies.dann_methods import proxy_a_distance
 from studies.dann_runs import GROUNDS, PACKAGED, RUNS, STROKES, Domains, load_domains
 from studies.runs import Calls, bfloat16, make_missing
 from studies.weights import save, to_float16
@@ -22,7 +22,6 @@ SEEDS = (0, 1, 2)
 SHARES = [
     "source_accuracy",
     "target_accuracy",
-    "shifted_accuracy",
     "domain_accuracy",
     "other_strokes_accuracy",
 ]
@@ -69,8 +68,6 @@ def train(
     scores = measure(network, domains)
     images = domains.target.test_images
     labels = domains.target.test_labels
-    if isinstance(network, dann.ImprovedNetwork):
-        scores["shifted_accuracy"] = shifted_accuracy(network, images, labels)
     if run.held_out:
         others = domains.other_strokes
         scores["other_strokes_accuracy"] = dann.accuracy(network, others, labels)

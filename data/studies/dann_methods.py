@@ -1,28 +1,11 @@
-"""What Chapter 3's studies measure: readings by several views, domains told apart."""
+"""How Chapter 3's studies measure whether two domains can be told apart."""
 
-import numpy as np
 import torch
 from sklearn.model_selection import cross_val_score
 from sklearn.svm import LinearSVC
-from torch import Tensor, nn
+from torch import Tensor
 
-from dlapps import dann
 from dlapps.core.runtime import make_generator
-from dlapps.core.training import accuracy
-
-
-def shifted_accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """The accuracy of mean probabilities over a picture and its four shifts by a pixel.
-
-    What a shift uncovers repeats the border. images: uint8 (N, H, W, 3).
-    """
-    height, width = images.shape[1:3]
-    padded = np.pad(images.numpy(), ((0, 0), (1, 1), (1, 1), (0, 0)), "edge")
-    total = torch.zeros(())
-    for top, left in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2)):
-        view = padded[:, top : top + height, left : left + width]
-        total = total + dann.predict(network, view).softmax(1)
-    return accuracy(total, labels)
 
 
 def proxy_a_distance(source: Tensor, target: Tensor) -> float:
