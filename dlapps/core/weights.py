@@ -18,11 +18,11 @@ Settings = TypeVar("Settings")
 
 
 def load_weights(make: Callable[[], Network], path: str | Path) -> Network:
-    """Make a network of stored weights: in eval mode, without gradients."""
+    """Make a network of stored weights, in eval mode."""
     with torch.random.fork_rng():
         network = make()
     network.load_state_dict(load(path))
-    return network.eval().requires_grad_(False)
+    return network.eval()
 
 
 def load_network(

@@ -184,7 +184,7 @@ def _warn_of_a_winner(history: History, settings: Settings) -> None:
 
 
 def load_trained(way: str) -> DomainAdversarialNetwork:
-    """Load one of the committed networks TRAINED, in eval mode, frozen.
+    """Load one of the committed networks TRAINED, in eval mode.
 
     It was trained from seed 0 on all of MNIST with PAPER's settings: twenty epochs for
     "source only" and "DANN", which saw MNIST-M with the photos of BSDS500 as well; ten
@@ -197,7 +197,7 @@ def load_trained(way: str) -> DomainAdversarialNetwork:
 
 
 def load_improved() -> ImprovedNetwork:
-    """Load the committed improved network, in eval mode, frozen.
+    """Load the committed improved network, in eval mode.
 
     It was trained from seed 0 by the recipe of Chapter 3 (`studies/dann_recipe.py`)
     on all of MNIST and on MNIST-M with the photos of BSDS500.

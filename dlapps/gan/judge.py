@@ -125,7 +125,8 @@ def classify(classifier: DigitClassifier, images: ArrayLike) -> Tensor:
 def load_digit_classifier() -> DigitClassifier:
     """Load the committed classifier, in eval mode, without gradients."""
     path = paths.require_network("digit-classifier.pt", "the digit classifier")
-    return channels_last(load_weights(DigitClassifier, path))
+    network = load_weights(DigitClassifier, path)
+    return channels_last(network).requires_grad_(False)
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
