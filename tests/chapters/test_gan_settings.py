@@ -1,4 +1,4 @@
-"""What Chapter 4's trials add: other norms of D, D(x), PyTorch's initialisation."""
+"""What Chapter 4's trials add: spectral norm, PyTorch's initialisation."""
 
 from dataclasses import replace
 
@@ -17,24 +17,8 @@ TINY = Trial(generator_channels=4, discriminator_channels=4, size=16)
 TINY = replace(TINY, latent_dim=5, batch_size=8, num_epochs=2)
 
 
-@pytest.fixture(scope="module")
-def places():
-    """0 to 5: three heights, left or right, a sixth of them left."""
-    return 2 * (torch.arange(60) % 3) + (torch.arange(60) >= 10)
-
-
-@pytest.fixture(scope="module")
-def images(places):
-    """Squares of several greys at these places."""
-    grey = torch.randint(200, 256, (60,), generator=make_generator(0)).byte()
-    pictures = torch.zeros(60, 16, 16, dtype=torch.uint8)
-    for picture, place, level in zip(pictures, places, grey, strict=True):
-        top, left = 1 + 5 * (place // 2), 1 + 9 * (place % 2)
-        picture[top : top + 4, left : left + 4] = level
-    return pictures
-
-
-def test_a_trial_that_adds_nothing_is_the_library_s_training(images):
+def test_a_trial_that_adds_nothing_is_the_library_s_training():
+    images = torch.randint(256, (60, 16, 16), generator=make_generator(0)).byte()
     networks = gan_settings.make_networks(TINY, 0)
     training = gan.fit_gan(images, TINY, networks=networks)
     assert training.history == gan.fit_gan(images, TINY).history
@@ -51,19 +35,6 @@ def test_spectral_norm_makes_the_largest_singular_value_one():
         if isinstance(module, nn.Conv2d):
             length = torch.linalg.matrix_norm(module.weight.flatten(1), 2)
             assert length.item() == pytest.approx(1, abs=0.05)
-
-
-def test_a_discriminator_without_labels_is_the_unconditional_one(images, places):
-    trial = replace(TINY, num_classes=6, discriminator_sees_labels=False)
-    networks = gan_settings.make_networks(trial, 0)
-    discriminator = networks[1]
-    pixels = images[:, None] / 127.5 - 1
-    logits = discriminator(pixels, places)
-    assert torch.equal(discriminator(pixels, 5 - places), logits)
-    assert torch.equal(discriminator.discriminator(pixels), logits)
-    assert type(discriminator.discriminator) is gan.Discriminator
-    training = gan.fit_gan(images, trial, labels=places, networks=networks)
-    assert len(training.history.generator_loss) == 16
 
 
 def test_pytorch_s_own_initialisation():
