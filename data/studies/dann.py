@@ -13,7 +13,6 @@ from torch import nn
 from dlapps import dann
 from dlapps.core.training import DivergenceError
 from labreport.results import Entry
-from studies.dann_methods import proxy_a_distance
 from studies.dann_runs import GROUNDS, PACKAGED, RUNS, STROKES, Domains, load_domains
 from studies.runs import Calls, bfloat16, make_missing
 from studies.weights import save, to_float16
@@ -66,16 +65,10 @@ def train(
     if file:
         save(to_float16(network), file)
     scores = measure(network, domains)
-    images = domains.target.test_images
-    labels = domains.target.test_labels
     if run.held_out:
+        labels = domains.target.test_labels
         others = domains.other_strokes
         scores["other_strokes_accuracy"] = dann.accuracy(network, others, labels)
-    extract = network.get_submodule("feature_extractor")
-    scores["proxy_a_distance"] = proxy_a_distance(
-        dann.predict(extract, domains.source.test_images[:1000]),
-        dann.predict(extract, images[:1000]),
-    )
     return {"scores": scores, "history": dict(history)}
 
 

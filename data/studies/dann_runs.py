@@ -149,7 +149,6 @@ def adapted(
 
 by_recipe = partial(adapted, fit=fit_improved)
 RUNS = {
-    "source only": Run(plain, SOURCE_ONLY),
     "target trained": Run(partial(plain, on_target=True), SOURCE_ONLY),
     # As long as the paper's training, with its batches and its clipping.
     "source only, paper's settings": Run(plain, PAPER),

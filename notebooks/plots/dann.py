@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dlapps import dann, runtime
@@ -21,7 +20,7 @@ PINK = "#F6D3E4"
 # What a colour means in all figures of the chapter, and in those of `plot_curves` by
 # the order of its curves; anything else is grey.
 HUES = {"DANN": COLOURS[0], "plain": COLOURS[1], "the target's labels": COLOURS[3]}
-GROUNDS = ("flat colours", "white noise", "textures", "random grounds")
+GROUNDS = ("flat colours", "white noise", "textures")
 HUES |= dict.fromkeys(GROUNDS, COLOURS[2])
 
 
@@ -116,24 +115,6 @@ def plot_ladder(
             ax.axvline(value, label=reference, **line)
     axes[0, 5].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     axes[-1, 5].set_xlabel(label)
-    return figure
-
-
-@styled
-def plot_against(
-    groups: Mapping[str, tuple[ArrayLike, ArrayLike]], xlabel: str, ylabel: str
-) -> Figure:
-    """Plot groups of points.
-
-    groups: {name: (x, y)}.
-    """
-    figure, axes = make_figure(2.9)
-    ax = axes[0, 0]
-    for marker, (name, (x, y)) in zip(MARKERS, groups.items(), strict=False):
-        style = {"color": HUES.get(name, GREY), "marker": marker}
-        ax.scatter(x, y, 20, alpha=0.65, label=name, **style)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    ax.legend(loc="lower left")
     return figure
 
 

@@ -103,9 +103,6 @@ FIGURES = {
     "told": lambda: dann.plot_told(
         {"DANN": [1, 0.9]}, ["features", "ten"], ("own", 0.8)
     ),
-    "against": lambda: dann.plot_against(
-        {"DANN": ([1, 2], [3, 4]), "other": ([1, 2], [4, 3])}, "x", "y"
-    ),
     "mosaic": lambda: gan.plot_mosaic({"a": IMAGES, "b": IMAGES}, "xyz"),
     "balls": gan.plot_balls,
     "course": lambda: gan.plot_course(
@@ -257,9 +254,6 @@ def test_a_network_has_one_colour_in_all_figures_of_its_chapter():
     star = FIGURES["told"]().axes[0].lines[-1]
     line = FIGURES["ladder"]().axes[-1].lines[-1]
     assert star.get_color() == line.get_color() == COLOURS[0]
-    of_dann, of_other = FIGURES["against"]().axes[0].collections
-    assert to_hex(of_dann.get_facecolor()[0]) == COLOURS[0].lower()
-    assert to_hex(of_other.get_facecolor()[0]) == points.GREY
 
 
 def test_a_mosaic_holds_every_image_once():

@@ -1,21 +1,11 @@
-"""Grounds and the score of Chapter 3's studies."""
+"""The grounds of Chapter 3's studies."""
 
 import pytest
 import torch
 
-from studies import dann_methods, dann_recipe
+from studies import dann_recipe
 
 torch.set_num_threads(1)
-
-
-def features(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def test_proxy_a_distance_is_two_for_separate_domains_and_about_zero_for_equal_ones():
-    source, target = features(200, 5), features(200, 5, seed=1)
-    assert dann_methods.proxy_a_distance(source, target + 20) == pytest.approx(2)
-    assert abs(dann_methods.proxy_a_distance(source, target)) < 0.5
 
 
 def test_grounds_are_flat_without_contrast_and_noisy_with_it():
