@@ -16,7 +16,7 @@ from labreport import results
 from labreport.results import Entry
 from studies.gan_judge import SHARES, Judge, load_images
 from studies.gan_settings import RUNS, make_networks
-from studies.runs import Calls, add_arrays, bfloat16, make_missing
+from studies.runs import Calls, bfloat16, make_missing
 from studies.weights import save_network
 
 SEEDS = tuple(range(max(run.num_seeds for run in RUNS.values())))
@@ -29,15 +29,6 @@ WATCHED = [
     ("dcgan saturating loss", 6),
     ("dcgan saturating loss", 8),
     ("dcgan saturating loss", 9),
-]
-# Those whose last samples are kept.
-SHOWN = [
-    ("dcgan practical", 0),
-    ("dcgan saturating loss", 3),
-    ("dcgan saturating loss", 4),
-    ("dcgan saturating loss", 9),
-    ("dcgan 64 x 64", 0),
-    ("dcgan 64 x 64, steady", 0),
 ]
 # Those whose generator is committed, by its file.
 COMMITTED = {
@@ -62,14 +53,11 @@ def fit(name: str, seed: int) -> gan.Training:
 def train(name: str, seed: int) -> Entry:
     """The entry of one training: scores, and the gradient's lengths if it is watched.
 
-    Samples and generator are written, if they are to be kept.
+    The generator is written, if it is to be kept.
     """
     with bfloat16():
         training = fit(name, seed)
     run = (name, seed)
-    if run in SHOWN:
-        samples = f"{name} {seed}" if seed else name
-        add_arrays("gan", {samples: training.frames.numpy()[-1:, :16]})
     if run in COMMITTED:
         save_network(training.generator, COMMITTED[run], "generator")
     entry: Entry = {"scores": Judge().score_generator(training.generator, seed)}

@@ -199,30 +199,26 @@ def plot_course(
 
 @styled
 def plot_arms(
-    rows: Rows,
     recalls: Mapping[str, Sequence[float]],
-    gradients: Mapping[str, ArrayLike],
+    gradients: Mapping[str, Sequence[ArrayLike]],
 ) -> Figure:
-    """Plot samples, the recall of all trainings, and how long G's gradient was.
+    """Plot the recall of all trainings, and how long the generator's gradient was.
 
-    rows: images by the title of their row.
     recalls: {loss: a value for each training}.
-    gradients: {training: lengths (T,) in the course of it}.
+    gradients: {loss: lengths (T,) in the course of each training}.
     """
-    figure, axes = make_figure(1.8, 1, 3, width_ratios=(1.75, 0.8, 1))
-    mosaic, of_recall, of_gradient = axes[0]
-    _draw_mosaic(mosaic, rows)
-    for y, values in enumerate(recalls.values()):
+    figure, axes = make_figure(1.8, 1, 2)
+    of_recall, of_gradient = axes[0]
+    for y, (loss, values) in enumerate(recalls.items()):
         draw_points(of_recall, y, values, COLOURS[y])
+        for lengths in gradients[loss]:
+            share = np.linspace(0, 1, len(np.asarray(lengths)))
+            of_gradient.plot(share, lengths, linewidth=1, color=COLOURS[y])
     name_rows(of_recall, list(recalls))
     of_recall.set_xlabel("recall")
-    for name, lengths in gradients.items():
-        share = np.linspace(0, 1, len(np.asarray(lengths)))
-        of_gradient.plot(share, lengths, linewidth=1, label=name)
     of_gradient.set_yscale("log")
     of_gradient.set_xlabel("share of the training")
-    of_gradient.set_title("G's gradient", loc="left")
-    of_gradient.legend(handlelength=0.8, loc="upper left", bbox_to_anchor=(1, 1.1))
+    of_gradient.set_ylabel("length of the gradient")
     return figure
 
 

@@ -109,7 +109,7 @@ FIGURES = {
         np.stack([IMAGES, IMAGES]), [0, 5], [1, 2, 3], {"D": [1, 2, 1], "G": [2, 1, 2]}
     ),
     "arms": lambda: gan.plot_arms(
-        {"one": IMAGES}, {"usual": [0.8, 0.7], "true": [0.1]}, {"4": [1.0, 0.1]}
+        {"usual": [0.8, 0.7], "true": [0.1]}, {"usual": [], "true": [[1.0, 0.1]]}
     ),
     "grey": lambda: gan.plot_grey(
         {"a": IMAGES, "b": IMAGES}, [1, 2, 3], [0, 9], {"one": [1, 0], "other": [1, 1]}
@@ -294,11 +294,12 @@ def test_points_lie_on_the_landscape_with_its_first_row_below():
 
 
 def test_gradients_go_to_the_end_of_their_training_and_recalls_have_a_row_a_loss():
-    mosaic, recalls, gradients = FIGURES["arms"]().axes
-    assert row_names(mosaic) == {0.5: "one"}
+    recalls, gradients = FIGURES["arms"]().axes
     assert row_names(recalls) == {0: "usual", 1: "true"}
     assert [dots(line) for line in recalls.lines] == [[(0.8, 0), (0.7, 0)], [(0.1, 1)]]
-    assert dots(gradients.lines[0]) == [(0, 1.0), (1, 0.1)]
+    [line] = gradients.lines
+    assert dots(line) == [(0, 1.0), (1, 0.1)]
+    assert line.get_color() == recalls.lines[1].get_color()
 
 
 def test_a_course_has_its_samples_above_their_batches():

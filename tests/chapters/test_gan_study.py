@@ -7,7 +7,6 @@ import json
 from dataclasses import replace
 from operator import itemgetter
 
-import numpy as np
 import pytest
 import torch
 from test_judge import make_patterns
@@ -17,7 +16,6 @@ from dlapps.core import paths as library_paths
 from dlapps.core.runtime import make_generator
 from dlapps.gan import flow
 from labreport import results
-from labreport.report import find_report
 from studies import flow as flow_study
 from studies import gan as study
 from studies import gan_judge
@@ -80,9 +78,6 @@ def test_every_run_gets_its_entry_once(small, monkeypatch):
     assert made["real"].keys() == scores.keys()
     assert made["grey"]["ground"] == [0, 3, 6, 12, 18]
     assert len(made["grey"]["recall"]["black alone"]) == 5
-    with np.load(find_report().results / "gan.npz") as samples:
-        assert samples["dcgan practical"].shape == (1, 16, 32, 32)
-        assert samples["dcgan 64 x 64, steady"].shape == (1, 16, 64, 64)
     assert gan.load("cdcgan").num_classes == 10
     assert gan.load("dcgan").latent_dim == 100
     monkeypatch.setattr(study, "train", lambda *run: pytest.fail("trained twice"))
