@@ -93,13 +93,13 @@ def draw_rows_of_grounds(digits: Tensor) -> dict[str, Tensor]:
 @styled
 def plot_ladder(
     rows: Mapping[str, tuple[Tensor, Sequence[float]]],
-    references: Mapping[str, float],
+    of_dann: float,
     label: str,
 ) -> Figure:
     """Plot pictures, and beside each row what was measured with them, and its mean.
 
     rows: {name: (pixels (5, C, H, W), one value for each seed)}.
-    references: two values of DANN, a dotted and a full line, by name.
+    of_dann: DANN's value, a line.
     """
     height = 0.3 + 0.6 * len(rows)
     widths = [1, 1, 1, 1, 1, 4]
@@ -110,10 +110,8 @@ def plot_ladder(
         draw_points(ax, 0, values, HUES.get(name, GREY))
         ax.set_yticks([0], [f"{np.mean(values):.0f}"])
         ax.set_ylim(-0.7, 0.7)
-        for style, (reference, value) in zip(":-", references.items(), strict=True):
-            line = {"color": HUES["DANN"], "linestyle": style, "linewidth": 0.8}
-            ax.axvline(value, label=reference, **line)
-    axes[0, 5].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+        ax.axvline(of_dann, label="DANN", color=HUES["DANN"], linewidth=0.8)
+    axes[0, 5].legend(loc="lower center", bbox_to_anchor=(0.5, 1))
     axes[-1, 5].set_xlabel(label)
     return figure
 
