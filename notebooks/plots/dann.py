@@ -155,7 +155,7 @@ def plot_told(
     name, value = own
     ax.plot(100 * value, "DANN", "*", markersize=10, color=HUES["DANN"], label=name)
     name_rows(ax, rows)
-    ax.set_xlabel("domains told (%)")
+    ax.set_xlabel("domain classified correctly (%)")
     ax.set_xlim(left=50)  # a guess
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     return figure
