@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from dlapps import dann, runtime
-from dlapps.plots import COLOURS, MARKERS, WIDTH, make_figure, styled
+from dlapps.plots import COLOURS, WIDTH, make_figure, styled
 from plots.diagrams import Block, plot_diagram
 from plots.pictures import draw_row
 from plots.points import GREY, draw_points, name_rows
@@ -136,26 +136,26 @@ def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
 
 @styled
 def plot_told(
-    told: Mapping[str, Sequence[float]],
-    stages: Sequence[str],
-    own: tuple[str, float],
+    told: Mapping[str, tuple[float, Sequence[float]]], own: tuple[str, float]
 ) -> Figure:
     """Plot how often a classifier tells the domain, a row for each network.
 
-    told: {network: a share for each stage}.
-    stages: what the classifier was given, by name.
+    told: {network: (share from all features, shares from ten projections)}.
     own: the name and the value of a star in the row of DANN.
     """
-    rows = list(told)
-    shares = 100 * np.array(list(told.values()))  # (networks, stages)
-    figure, axes = make_figure(0.9 + 0.25 * len(rows))
+    figure, axes = make_figure(0.9 + 0.25 * len(told))
     ax = axes[0, 0]
-    for stage, marker, values in zip(stages, MARKERS, shares.T, strict=False):
-        ax.plot(values, rows, marker, markersize=5, color=GREY, label=stage)
+    for y, (on_all, by_ten) in enumerate(told.values()):
+        [dot] = ax.plot(100 * on_all, y, "o", color=GREY)
+        rows = np.full(len(by_ten), y)
+        [square] = ax.plot(100 * np.array(by_ten), rows, "s", color=GREY, alpha=0.5)
     name, value = own
-    ax.plot(100 * value, "DANN", "*", markersize=10, color=HUES["DANN"], label=name)
-    name_rows(ax, rows)
+    row = list(told).index("DANN")
+    [star] = ax.plot(100 * value, row, "*", markersize=10, color=HUES["DANN"])
+    name_rows(ax, list(told))
     ax.set_xlabel("domain classified correctly (%)")
     ax.set_xlim(left=50)  # a guess
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
+    names = ["all features", "ten random projections", name]
+    above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
+    ax.legend([dot, square, star], names, ncols=3, **above)
     return figure

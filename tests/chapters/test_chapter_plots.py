@@ -100,9 +100,7 @@ FIGURES = {
         80,
         "target (%)",
     ),
-    "told": lambda: dann.plot_told(
-        {"DANN": [1, 0.9]}, ["features", "ten"], ("own", 0.8)
-    ),
+    "told": lambda: dann.plot_told({"DANN": (1, [0.9, 0.8])}, ("own", 0.8)),
     "mosaic": lambda: gan.plot_mosaic({"a": IMAGES, "b": IMAGES}, "xyz"),
     "balls": gan.plot_balls,
     "course": lambda: gan.plot_course(
