@@ -43,8 +43,7 @@ class Chapter:
     reports them.
 
     name: the stem of its file, such as `1_transfer_learning`. seed: all chance of the
-    notebook comes from it. What is repeated takes `seeds`: each seed of the profile is
-    added to it. The kernel has one thread, or as many as `LABREPORT_THREADS` says, so
+    notebook comes from it. The kernel has one thread, or as many as `LABREPORT_THREADS` says, so
     that no number depends on the machine's cores.
     """
 
@@ -55,13 +54,12 @@ class Chapter:
         self.name = name
         self.profile = report.profile(profile)
         self.seed = seed
-        self.seeds = tuple(seed + later for later in self.profile.seeds)
         environment.limit_threads()
         self._notebook = Notebook(report, session_path(report, name), name)
         self.number = self._notebook.number
         self._shell = get_ipython()
         description = {"name": name, "profile": profile, "seed": seed}
-        description |= {"seeds": list(self.seeds), **environment.describe(report)}
+        description |= environment.describe(report)
         words = f"{chapter_words(self.number)}, profile {profile}, seed {seed}"
         ready = f"{words}: the prose shows each number once its cell has run."
         html = f'<div><span class="labreport-words">{ready}</span>\n'

@@ -3,7 +3,7 @@ beside the text, Markdown, HTML or PNG that Jupyter shows.
 
 Each message has its "kind":
 
-- "chapter": what `Chapter` says of the run, its name, profile, seed and seeds, and
+- "chapter": what `Chapter` says of the run, its name, profile and seed, and
   `environment.describe`;
 - "values": {"values": {expression: `Evaluated`}, "claims": {claim: `Evaluated`},
   "texts": {placeholder: {"text"} or {"error"}}}, the last for an exported page;

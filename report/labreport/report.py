@@ -29,11 +29,7 @@ HOME = "LABREPORT_HOME"
 TEMPLATES = Path(__file__).with_name("template")
 # Of a report that has no report/profiles.toml: smoke looks for mistakes only, quick is
 # the default, full is published.
-PROFILES: dict[str, dict[str, Any]] = {
-    "smoke": {},
-    "quick": {},
-    "full": {"seeds": [0, 1, 2]},
-}
+PROFILES: dict[str, dict[str, Any]] = {"smoke": {}, "quick": {}, "full": {}}
 
 
 @dataclass(frozen=True)
@@ -134,7 +130,7 @@ class Report:
         return page
 
     def profile(self, name: str) -> SimpleNamespace:
-        """Return the settings of a profile, as attributes, its name and seeds too.
+        """Return the settings of a profile, as attributes, and its name.
 
         Raises LabreportError, which lists the profiles, for another name, and for a
         file that is not valid.
@@ -150,8 +146,7 @@ class Report:
         check_name("a profile", name, tables)
         if not isinstance(tables[name], dict):
             raise expected(wanted, f"{name} = {tables[name]!r}", "correct it")
-        settings = {"seeds": [0], **tables[name], "name": name}
-        return SimpleNamespace(**settings)
+        return SimpleNamespace(**tables[name], name=name)
 
     def sources(self) -> list[Source]:
         """Read all notebooks of the report: chapters "1", "2", then appendices "A",
