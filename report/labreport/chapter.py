@@ -43,8 +43,8 @@ class Chapter:
     reports them.
 
     name: the stem of its file, such as `1_transfer_learning`. seed: all chance of the
-    notebook comes from it. The kernel has one thread, or as many as `LABREPORT_THREADS` says, so
-    that no number depends on the machine's cores.
+    notebook comes from it. The kernel has one thread, or as many as `LABREPORT_THREADS`
+    says, so that no number depends on the machine's cores.
     """
 
     def __init__(self, name: str, profile: str = "quick", seed: int = 0) -> None:
