@@ -1,4 +1,4 @@
-"""Figures of Chapter 3: domains, the parts of DANN, accuracies, witnesses."""
+"""Figures of Chapter 3: domains, the parts of DANN, accuracies."""
 
 from collections.abc import Mapping, Sequence
 
@@ -65,7 +65,7 @@ def plot_parts() -> Figure:
 
 
 def draw_rows_of_grounds(digits: Tensor) -> dict[str, Tensor]:
-    """Lay digits (N, 3, 28, 28) on the grounds of the ladder, by their names."""
+    """Lay digits (N, 3, 28, 28) on the grounds of the ladder and on black, by names."""
     number = len(digits)
     one_each = (number, 1, 1, 1)
     generator = runtime.make_generator(11)
@@ -87,6 +87,7 @@ def draw_rows_of_grounds(digits: Tensor) -> dict[str, Tensor]:
         grounds = kind.clamp(0, 1)
         # A texture may itself end at the one before it.
         laid[name] = grounds.lerp(grounds.roll(2, 0), strokes)
+    laid["black"] = strokes.expand_as(laid["textures"])
     return laid
 
 
@@ -131,31 +132,4 @@ def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
             draw_points(ax, row, values)
         ax.set_xlabel(measure)
         name_rows(ax, settings)
-    return figure
-
-
-@styled
-def plot_told(
-    told: Mapping[str, tuple[float, Sequence[float]]], own: tuple[str, float]
-) -> Figure:
-    """Plot how often a classifier tells the domain, a row for each network.
-
-    told: {network: (share from all features, shares from ten projections)}.
-    own: the name and the value of a star in the row of DANN.
-    """
-    figure, axes = make_figure(0.9 + 0.25 * len(told))
-    ax = axes[0, 0]
-    for y, (on_all, by_ten) in enumerate(told.values()):
-        [dot] = ax.plot(100 * on_all, y, "o", color=GREY)
-        rows = np.full(len(by_ten), y)
-        [square] = ax.plot(100 * np.array(by_ten), rows, "s", color=GREY, alpha=0.5)
-    name, value = own
-    row = list(told).index("DANN")
-    [star] = ax.plot(100 * value, row, "*", markersize=10, color=HUES["DANN"])
-    name_rows(ax, list(told))
-    ax.set_xlabel("domain classified correctly (%)")
-    ax.set_xlim(left=50)  # a guess
-    names = ["all features", "ten random projections", name]
-    above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
-    ax.legend([dot, square, star], names, ncols=3, **above)
     return figure

@@ -100,7 +100,6 @@ FIGURES = {
         80,
         "target (%)",
     ),
-    "told": lambda: dann.plot_told({"DANN": (1, [0.9, 0.8])}, ("own", 0.8)),
     "mosaic": lambda: gan.plot_mosaic({"a": IMAGES, "b": IMAGES}, "xyz"),
     "balls": gan.plot_balls,
     "course": lambda: gan.plot_course(
@@ -246,12 +245,6 @@ def test_a_ladder_writes_the_mean_of_its_trainings_beside_them():
     assert row_names(values) == {0: "55"}
     assert [line.get_xdata() for line in values.lines[1:]] == [[80, 80]]
     assert dots(values.lines[0]) == [(50, 0), (60, 0)]
-
-
-def test_a_network_has_one_colour_in_all_figures_of_its_chapter():
-    star = FIGURES["told"]().axes[0].lines[-1]
-    line = FIGURES["ladder"]().axes[-1].lines[-1]
-    assert star.get_color() == line.get_color() == COLOURS[0]
 
 
 def test_a_mosaic_holds_every_image_once():
